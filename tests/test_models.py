@@ -1,0 +1,92 @@
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tl_geometry.models import MODELS, Model, identity, is_pocket, load_model, resolve, torch_dtype
+
+
+def test_unknown_names_are_answered_with_the_nearest() -> None:
+    with pytest.raises(ValueError, match="pocket-mistral"):
+        resolve("pocket-mistrl")
+
+
+def test_a_folder_needs_a_config(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no config.json"):
+        resolve(str(tmp_path))
+    (tmp_path / "config.json").write_text("{}")
+    spec = resolve(str(tmp_path))
+    assert spec.local and spec.name == tmp_path.name
+
+
+def test_a_hub_id_needs_no_row() -> None:
+    spec = resolve("some-owner/Some-Model-7B", revision="abc")
+    assert (spec.source, spec.revision, spec.local) == ("some-owner/Some-Model-7B", "abc", False)
+
+
+def test_an_unreachable_hub_is_one_sentence() -> None:
+    with pytest.raises(ValueError, match="cannot load no-such-model"):
+        load_model("nobody/no-such-model")
+    with pytest.raises(ValueError, match="cannot read the configuration"):
+        identity(resolve("nobody/no-such-model"))
+
+
+def test_a_broken_checkpoint_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{not json")
+    with pytest.raises(ValueError, match="cannot load"):
+        load_model(str(tmp_path))
+    with pytest.raises(ValueError, match="no .*safetensors"):
+        identity(resolve(str(tmp_path)))
+
+
+def test_base_and_instruct_name_each_other() -> None:
+    for name, spec in MODELS.items():
+        assert spec.name == name
+        for partner, back in ((spec.base, "instruct"), (spec.instruct, "base")):
+            assert partner is None or getattr(MODELS[partner], back) == name
+
+
+def test_the_dtype_follows_the_device_unless_named() -> None:
+    assert torch_dtype(None, "cpu") is torch.float32
+    assert torch_dtype(None, "cuda") == "auto"
+    assert torch_dtype("bfloat16", "cpu") is torch.bfloat16
+    with pytest.raises(ValueError, match="float32, bfloat16, float16"):
+        torch_dtype("float8", "cpu")
+
+
+def test_an_unknown_quantization_is_refused_before_anything_is_loaded() -> None:
+    with pytest.raises(ValueError, match="none, int8, nf4"):
+        load_model("pocket-mistral", quantization="int3")
+
+
+def test_the_pocket_model_is_a_model_with_shared_untouched_weights(pocket: Any) -> None:
+    from transformers import AutoModelForCausalLM
+
+    assert isinstance(pocket, Model)
+    spec = resolve("pocket-mistral")
+    assert is_pocket(spec) and not is_pocket(resolve("mistral-7b"))
+    plain = AutoModelForCausalLM.from_pretrained(spec.source, dtype=torch.float32)
+    ids = torch.tensor([[1, 20, 30, 40, 50, 60]])
+    with torch.inference_mode():
+        expected, got = plain(ids).logits, pocket(ids, attention_mask=torch.ones_like(ids))
+    torch.testing.assert_close(got, expected, atol=1e-4 * float(expected.abs().max()), rtol=0)
+    assert pocket.cfg.n_layers == 32
+
+
+def test_the_bridge_s_copy_of_the_tokenizer_gives_the_same_ids(pocket: Any) -> None:
+    from transformers import AutoTokenizer
+
+    from tl_geometry.tokens import encode
+
+    text = "A man baked some bread and gave it to the child."
+    original = AutoTokenizer.from_pretrained(resolve("pocket-mistral").source)
+    assert encode(pocket, [text])[0] == original(text)["input_ids"]
+
+
+def test_the_identity_of_a_folder_is_the_hash_of_its_weights(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    expected = "sha256:" + hashlib.sha256(b"weights").hexdigest()
+    assert identity(resolve(str(tmp_path))).revision == expected

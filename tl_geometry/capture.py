@@ -1,0 +1,54 @@
+"""Run a model and reduce inside the hook: what leaves a forward pass is small."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tl_geometry.hooks import hooked
+from tl_geometry.models import Model
+from tl_geometry.tokens import TokenBatch
+
+Reader = Callable[[Tensor], None]
+
+
+@contextmanager
+def observed(model: Model, readers: Mapping[str, Reader]) -> Iterator[None]:
+    """Show each reader the activation at its hook; enter it *inside* interventions."""
+
+    def watch(reader: Reader) -> Callable[[Tensor], None]:
+        # A reader's return value must never reach the model: it would replace the activation.
+        def look(activation: Tensor) -> None:
+            reader(activation)
+
+        return look
+
+    with hooked(model, {name: watch(reader) for name, reader in readers.items()}):
+        yield
+
+
+@torch.inference_mode()
+def last_logits(model: Model, batch: TokenBatch) -> Float[Tensor, "batch vocab"]:
+    """One forward pass; next-token logits of the last position only, to save memory."""
+    logits = model(batch.ids, attention_mask=batch.mask, **LEAN)
+    return logits[:, -1]
+
+
+@torch.inference_mode()
+def residual_before(model: Model, batch: TokenBatch, layer: int) -> Float[Tensor, "batch pos d"]:
+    """The residual stream entering `layer`, from a pass that runs no block from there on.
+
+    ValueError for a layer that the model does not have: `stop_at_layer = n_layers` would return
+    logits without a word.
+    """
+    if not 0 <= layer < model.cfg.n_layers:
+        last = model.cfg.n_layers - 1
+        raise ValueError(f"layer {layer} does not exist: this model has layers 0 to {last}")
+    return model(batch.ids, attention_mask=batch.mask, stop_at_layer=layer, **LEAN)
+
+
+# Without these a pass keeps a key-value cache and the logits of every position.
+LEAN: Mapping[str, Any] = {"use_cache": False, "logits_to_keep": 1}

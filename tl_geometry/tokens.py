@@ -1,0 +1,101 @@
+"""Token ids, made once and kept; padding and the beginning-of-sequence token live only here."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from tl_geometry.models import Model
+
+
+@dataclass(frozen=True)
+class TokenBatch:
+    """Unequal prompts in one rectangle, padded on the left.
+
+    So the last tokens of all rows share their columns: the window of the last w tokens is
+    `[-w:]` in every row.
+    """
+
+    ids: Int[Tensor, "batch pos"]
+    mask: Int[Tensor, "batch pos"]
+    """1 for real tokens, 0 for padding."""
+    lengths: Int[Tensor, " batch"]
+    """Real tokens of each row, the beginning-of-sequence token included."""
+    n_bos: Int[Tensor, " batch"]
+    """1 where the row begins with a beginning-of-sequence token, else 0."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def position_ids(self) -> Int[Tensor, "batch pos"]:
+        """Positions counted from each row's first real token; padding gets 0."""
+        return (self.mask.cumsum(-1) - 1).clamp(min=0)
+
+    def has_window(self, window: int) -> Bool[Tensor, " batch"]:
+        """Whether a row has `window` real tokens besides the beginning-of-sequence token."""
+        return self.lengths - self.n_bos >= window
+
+    def rows(self, index: Int[Tensor, " row"]) -> "TokenBatch":
+        """The named rows, in the named order; a row may be taken several times."""
+        return TokenBatch(self.ids[index], self.mask[index], self.lengths[index], self.n_bos[index])
+
+    def to(self, device: torch.device | str) -> "TokenBatch":
+        return TokenBatch(
+            self.ids.to(device),
+            self.mask.to(device),
+            self.lengths.to(device),
+            self.n_bos.to(device),
+        )
+
+
+def encode(model: Model, texts: Sequence[str]) -> list[list[int]]:
+    """Ids of plain texts, with one beginning-of-sequence token where the tokenizer adds one."""
+    if not texts:
+        return []
+    return [list(ids) for ids in model.tokenizer(list(texts), add_special_tokens=True)["input_ids"]]
+
+
+def encode_chat(
+    model: Model, conversations: Sequence[Sequence[Mapping[str, str]]]
+) -> list[list[int]]:
+    """Ids of conversations (`role`, `content`) under the model's chat template, ready to answer.
+
+    The template writes the special tokens itself; tokenising its text again with special tokens
+    on is what gives the two-BOS error. ValueError if the tokenizer has no chat template.
+    """
+    if model.tokenizer.chat_template is None:
+        raise ValueError(
+            "this tokenizer has no chat template: use `encode` for plain text, or set "
+            "tokenizer.chat_template"
+        )
+    return [
+        list(
+            model.tokenizer.apply_chat_template(
+                list(turns), tokenize=True, add_generation_prompt=True, return_dict=False
+            )
+        )
+        for turns in conversations
+    ]
+
+
+def pad(model: Model, ids: Sequence[Sequence[int]]) -> TokenBatch:
+    """Left-pad token lists into one batch on the model's device.
+
+    ValueError for no rows or an empty row.
+    """
+    if not ids or not all(ids):
+        raise ValueError("a batch needs at least one row and every row at least one token")
+    tokenizer = model.tokenizer
+    filler = tokenizer.pad_token_id
+    if filler is None:
+        filler = tokenizer.eos_token_id or 0
+    width = max(map(len, ids))
+    device = model.cfg.device
+    lengths = torch.tensor([len(row) for row in ids])
+    padded = torch.tensor([[filler] * (width - len(row)) + list(row) for row in ids])
+    mask = (torch.arange(width) >= width - lengths[:, None]).long()
+    n_bos = torch.tensor([int(row[0] == tokenizer.bos_token_id) for row in ids])
+    return TokenBatch(padded, mask, lengths, n_bos).to(device or "cpu")
