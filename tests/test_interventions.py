@@ -9,7 +9,7 @@ from tiny import FAMILIES, Tiny, tiny
 from tl_geometry import sites
 from tl_geometry.capture import last_logits, observed, residual_before
 from tl_geometry.hooks import SilentHookError
-from tl_geometry.interventions import edited, frozen, replaced
+from tl_geometry.interventions import edited, frozen, is_writable, replaced
 from tl_geometry.resume import resumed
 from tl_geometry.tokens import TokenBatch, pad
 
@@ -188,6 +188,25 @@ def test_frozen_sites_hold_the_twin_s_value_and_only_there(model: Tiny) -> None:
         assert torch.equal(component[2], component[0])
         assert not torch.allclose(component[1], component[0])
     assert not torch.allclose(resid[2], resid[0])
+
+
+def test_frozen_norms_hold_their_scale_even_where_rows_come_flattened(model: Tiny) -> None:
+    one = unequal(model.bridge, (12, 12))
+    batch = one.rows(torch.tensor([0, 1]))
+    for name in sites.scales(model.bridge, 4).values():
+        (scale, _) = seen(model.bridge, batch, name)
+        with frozen(model.bridge, [name], torch.tensor([0, 0])):
+            (held, _) = seen(model.bridge, batch, name)
+        first, second = held.reshape(2, -1)
+        assert torch.equal(first, second) and torch.equal(first, scale.reshape(2, -1)[0])
+
+
+def test_hooks_that_only_show_a_copy_are_recognised(model: Tiny) -> None:
+    family = next(name for name in FAMILIES if tiny(name) is model)
+    assert is_writable(model.bridge, sites.pattern(2)) is (family != "opt")
+    assert is_writable(model.bridge, sites.mlp_out(2))
+    assert is_writable(model.bridge, sites.attn_out(2))
+    assert is_writable(model.bridge, sites.block(2, "ln1.hook_scale"))
 
 
 def test_a_reader_inside_an_intervention_sees_what_was_written() -> None:

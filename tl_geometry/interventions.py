@@ -5,9 +5,11 @@ row has at the same site (`replaced`, `frozen`): a condition and its unpatched r
 travel through the model together, and nothing has to be stored.
 """
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -21,8 +23,12 @@ Edit = Callable[[Tensor], Tensor]
 @contextmanager
 def edited(model: Model, edits: Mapping[str, Edit]) -> Iterator[None]:
     """Put `edit(activation)` in the place of the activation at each named hook."""
-    with hooked(model, edits):
-        yield
+    with warnings.catch_warnings():
+        # An edited norm is recomputed by TransformerLens from its scale, for every row of the
+        # batch alike; it warns of float rounding. Rows of one batch stay comparable.
+        warnings.filterwarnings("ignore", message="A forward hook edited hook_scale")
+        with hooked(model, edits):
+            yield
 
 
 @contextmanager
@@ -46,7 +52,13 @@ def replaced(
 
 def rows_from(source: Int[Tensor, " batch"]) -> Edit:
     """Row r takes the value of row `source[r]`; a row with `source[r] == r` stays as it is."""
-    return lambda activation: activation.index_select(0, source.to(activation.device))
+
+    def edit(activation: Tensor) -> Tensor:
+        # OPT's norms are handed over as [batch · pos, d].
+        by_row = activation.reshape(len(source), -1, *activation.shape[1:])
+        return by_row.index_select(0, source.to(activation.device)).reshape(activation.shape)
+
+    return edit
 
 
 @contextmanager
@@ -57,3 +69,20 @@ def frozen(model: Model, names: Iterable[str], source: Int[Tensor, " batch"]) ->
     """
     with edited(model, dict.fromkeys(names, rows_from(source))):
         yield
+
+
+@torch.inference_mode()
+def is_writable(model: Model, name: str) -> bool:
+    """Whether the model answers when the activation at this hook is doubled.
+
+    Some hooks only show a copy (OPT's attention pattern): writing there does nothing, silently.
+    """
+    ids = torch.arange(3, 7, device=model.cfg.device)[None]
+
+    def logits() -> Tensor:
+        return model(ids, attention_mask=torch.ones_like(ids), use_cache=False)
+
+    before = logits()
+    with warnings.catch_warnings(), edited(model, {name: lambda activation: 2 * activation}):
+        warnings.filterwarnings("ignore", message=".*The edit is discarded")
+        return not torch.equal(logits(), before)
