@@ -1,0 +1,112 @@
+"""The command-line grammar that all analyses share. Imports no torch: `--help` must be quick."""
+
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import tyro
+
+Policy = Literal["resume", "fresh", "skip"]
+Quantization = Literal["none", "int8", "nf4"]
+Dtype = Literal["float32", "bfloat16", "float16"]
+ImageFormat = Literal["svg", "pdf", "png"]
+Models = Annotated[tuple[str, ...], tyro.conf.arg(name="models", aliases=["--model"])]
+Flag = tyro.conf.FlagCreatePairsOff[bool]
+
+OK, BAD_INPUT, SOME_FAILED = 0, 2, 3
+"""Exit statuses: every condition has a result; the request is wrong; some conditions failed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """Options that every analysis has."""
+
+    models: Models
+    """Short names (`python -m tl_geometry.models`), hub ids or folders."""
+    prompts: str | None = None
+    """Prompt bank: `pocket`, `bank`, or a .jsonl/.csv file. Default: the bank that fits the model."""
+    limit: int | None = None
+    """Stop after this many pairs (or prompts a cell): a pilot."""
+    seed: int = 0
+    """Chooses the pairing, the random controls and the resamples."""
+    batch_size: int | None = None
+    """Pairs a forward pass. Default: chosen from the model's size; halved when memory runs out."""
+    device: str | None = None
+    """`cpu`, `cuda`, `cuda:1`, … Default: CUDA where there is one."""
+    dtype: Dtype | None = None
+    """Default: float32 on a CPU, the checkpoint's own on a GPU."""
+    quantization: Quantization = "none"
+    """Load the weights in 8 or 4 bits (extra `quantization`)."""
+    revision: str | None = None
+    """Commit or tag of a hub model."""
+    out: Path | None = None
+    """Folder of the runs. Default: runs/<analysis>."""
+    run: str | None = None
+    """Name of the run inside it. Default: <model>-<hash of what is measured>."""
+    resume: Flag = False
+    """Go on where an earlier start stopped (default)."""
+    fresh: Flag = False
+    """Start over; the old run is moved aside, not deleted."""
+    skip: Flag = False
+    """Leave a run that has begun as it is."""
+    export: tuple[ImageFormat, ...] = ()
+    """Also write the figures in these formats (needs Chromium)."""
+    dry_run: Flag = False
+    """Print what would be run, and its cost, and stop."""
+    wandb: str | None = None
+    """Weights & Biases project to send the tables to (the run's folder stays the record)."""
+
+    @property
+    def policy(self) -> Policy:
+        """ValueError if more than one of --resume, --fresh and --skip is given."""
+        chosen = [name for name in ("resume", "fresh", "skip") if getattr(self, name)]
+        if len(chosen) > 1:
+            raise ValueError(f"--{chosen[0]} and --{chosen[1]} exclude each other: choose one")
+        return chosen[0] if chosen else "resume"  # type: ignore[return-value]  # names of Policy
+
+
+ConfigT = TypeVar("ConfigT", bound=Common)
+
+
+def parse(config: type[ConfigT], question: str, args: list[str] | None = None) -> ConfigT:
+    """The settings on the command line; comma lists are accepted where spaces separate."""
+    given = sys.argv[1:] if args is None else args
+    return tyro.cli(
+        config,
+        description=question,
+        args=_without_commas(given),
+        config=(tyro.conf.OmitArgPrefixes,),
+    )
+
+
+def _without_commas(args: list[str]) -> list[str]:
+    """`--models a,b` → `--models a b`; paths and texts with a comma stay whole."""
+    lists = {"--models", "--model", "--conditions", "--export"}
+    result: list[str] = []
+    inside = False
+    for arg in args:
+        if arg.startswith("--"):
+            inside = arg in lists
+        result += arg.split(",") if inside and not arg.startswith("--") else [arg]
+    return result
+
+
+def log_to_terminal() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for chatty in ("httpx", "urllib3", "choreographer", "kaleido", "filelock"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def ask_policy(question: str, default: Policy = "resume") -> Policy:
+    """Resume, fresh or skip, asked only where somebody can answer."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return default
+    choices: dict[str, Policy] = {"r": "resume", "f": "fresh", "s": "skip"}
+    sys.stderr.write(
+        f"{question}\n[R] Resume\n[F] Fresh start (the old run is moved aside)\n"
+        "[S] Skip (use what is there)\nSelect option: "
+    )
+    sys.stderr.flush()
+    return choices.get(sys.stdin.readline().strip().lower()[:1], default)

@@ -1,0 +1,30 @@
+"""Settings of the homeostasis analysis. No torch here, so that `--help` is quick."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from analyses.cli import Common, Models
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Common):
+    """Does the value geometry come back behind a patch, and what brings it back?"""
+
+    models: Models = ("pocket-mistral",)
+    """Short names (`python -m tl_geometry.models`), hub ids or folders."""
+    pairs: int = 151
+    """Pairs of one self-observing and one plain text; every prompt is used once."""
+    pairs_file: Path | None = None
+    """CSV of your own pairs: base_id,rec_id of the bank, or base_text,rec_text."""
+    window: int = 16
+    """Last tokens of each text that are patched and measured; shorter texts are left out."""
+    patch_depth: float = 27 / 32
+    """Depth of the patched layer, as a share of the layers (27 of 32). 0.5 leaves more to answer."""
+    early_depth: float = 5 / 32
+    """Depth of the layer in R_V's denominator (5 of 32); must lie before the patched one."""
+    conditions: tuple[str, ...] = ()
+    """Conditions to measure. Default: all. `patched`, `passive` and `self` are always among them."""
+    resamples: int = 10_000
+    """Bootstrap resamples and permutations."""
+    preset: str | None = None
+    """`seed`: the plan's own model, Mistral-7B-Instruct-v0.2, with its 151 pairs."""

@@ -1,0 +1,148 @@
+"""The plan's four hypotheses, each with an effect, an interval and a verdict.
+
+The rule, stated before the data (docs/homeostasis.md): at the last layer, with p adjusted over
+the four (Benjamini–Hochberg),
+
+    equivalent to none   the effect lies within ± 0.1 of recovery (two one-sided tests)
+    supported            effect > 0, and the component itself changes as hypothesised
+    opposite             effect < 0, or the component itself changes the other way
+    undecided            anything else
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analyses.homeostasis.mechanisms import SIDES
+from analyses.homeostasis.recovery import Resampler, cells, complete, difference
+from analyses.homeostasis.sample import Sample
+from tl_geometry.bootstrap import BootstrapResult
+from tl_geometry.resampling import mean_of
+from tl_geometry.statistics import benjamini_hochberg
+
+MARGIN = 0.1
+"""Recovery that is too small to matter, chosen before any data."""
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    statement: str
+    readout: str
+    effect: tuple[str, str]
+    """Two conditions: the effect is the difference of their recoveries."""
+    released: tuple[str, str] | None = None
+    """The same contribution from the other side, where there is one."""
+    rises: str | None = None
+    """The quantity that should rise behind the patch, if a direction is hypothesised."""
+    first: int = 0
+    """First block, counted from the patched one, whose component can answer the patch."""
+
+
+HYPOTHESES: Mapping[str, Hypothesis] = {
+    "mlp_compensation": Hypothesis(
+        "MLP outputs expand and bring R_V back",
+        "r_v",
+        SIDES["mlp", "frozen"],
+        SIDES["mlp", "released"],
+        "mlp_expansion",
+    ),
+    "attention_compensation": Hypothesis(
+        "Attention widens (entropy rises) and brings R_V back",
+        "r_v",
+        SIDES["pattern", "frozen"],
+        None,
+        "attention_entropy",
+        1,
+    ),
+    "norm_compensation": Hypothesis(
+        "The scales of the norms adjust and bring R_V back", "r_v", SIDES["norm", "frozen"]
+    ),
+    "residual_balancing": Hypothesis(
+        "The geometry of the residual stream comes back beyond dilution",
+        "residual_pr",
+        ("patched", "passive"),
+    ),
+}
+
+
+def hypothesis_table(sample: Sample, resampler: Resampler) -> pd.DataFrame:
+    """One row a hypothesis."""
+    last = len(sample.layers) - 1
+    rows = []
+    for name, hypothesis in HYPOTHESES.items():
+        result = difference(
+            sample, hypothesis.readout, *hypothesis.effect, column=last, resampler=resampler
+        )
+        row: dict[str, object] = {
+            "hypothesis": name,
+            "statement": hypothesis.statement,
+            "effect": f"recovery({hypothesis.effect[0]}) − recovery({hypothesis.effect[1]})",
+            "readout": hypothesis.readout,
+            "layer": sample.layers[-1],
+        }
+        row |= cells(result, resampler.n) | _tests(result)
+        row |= _prefixed("released_", _released(sample, hypothesis, last, resampler))
+        row |= _prefixed("rise_", _rise(sample, hypothesis, resampler))
+        rows.append(row)
+    table = pd.DataFrame(rows)
+    for p in ("p", "equivalence_p", "rise_p"):
+        table[f"{p}_adjusted"] = benjamini_hochberg(table[p].to_numpy(float))
+    table["verdict"], table["note"] = zip(*map(_verdict, table.to_dict("records")), strict=True)
+    return table
+
+
+def _tests(result: BootstrapResult | str) -> dict[str, float]:
+    if isinstance(result, str):
+        return {"p": np.nan, "equivalence_p": np.nan}
+    return {"p": result.p_two_sided(), "equivalence_p": result.equivalence_p(MARGIN)}
+
+
+def _released(
+    sample: Sample, hypothesis: Hypothesis, column: int, resampler: Resampler
+) -> dict[str, object]:
+    if hypothesis.released is None:
+        return cells("this component has no released side", resampler.n)
+    first, second = hypothesis.released
+    return cells(difference(sample, "r_v", first, second, column, resampler), resampler.n)
+
+
+def _rise(sample: Sample, hypothesis: Hypothesis, resampler: Resampler) -> dict[str, object]:
+    """Mean change of the hypothesised quantity, in the blocks that answer the patch and lie before
+    the values of the last layer."""
+    if hypothesis.rises is None:
+        return cells("no direction is hypothesised", resampler.n) | {"p": np.nan}
+    answering = sample.change(hypothesis.rises, "patched")[:, hypothesis.first : -1]
+    if not answering.shape[1]:
+        return cells("no block lies between the patch and the last layer", resampler.n) | {
+            "p": np.nan
+        }
+    change = answering.mean(axis=1)
+    if not complete(change).all():
+        return cells("undefined in some pairs", resampler.n) | {"p": np.nan}
+    result = resampler.bca(mean_of(change))
+    return cells(result) | {"p": result.p_two_sided()}
+
+
+def _prefixed(prefix: str, row: Mapping[str, object]) -> dict[str, object]:
+    return {f"{prefix}{key}": value for key, value in row.items()}
+
+
+def _verdict(row: Mapping[str, float]) -> tuple[str, str]:
+    if row["status"] != "ok":
+        return "undecided", str(row["reason"])
+    if row["equivalence_p_adjusted"] < ALPHA:
+        differs = " (though not exactly none)" if row["p_adjusted"] < ALPHA else ""
+        return "equivalent to none", f"within ±{MARGIN} of recovery{differs}"
+    if not row["p_adjusted"] < ALPHA:
+        return "undecided", "the interval holds none and more than the margin"
+    if row["estimate"] < 0:
+        return "opposite", "holding it still brings back more"
+    directed = row["rise_status"] == "ok"
+    if directed and not row["rise_p_adjusted"] < ALPHA:
+        return "undecided", "it contributes, but its own change has no clear sign"
+    if directed and row["rise_estimate"] < 0:
+        return "opposite", "it contributes, but changes the other way"
+    return "supported", ""

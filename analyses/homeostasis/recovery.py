@@ -1,0 +1,272 @@
+"""How much of a patch's change of log R_V is gone at each later layer, and beyond dilution?
+
+    recovery(layer) = 1 − Σ|Δ(layer)| / Σ|Δ(patch layer)|        sums over pairs
+    excess          = recovery(patched) − recovery(passive)
+
+`passive` is what the residual stream does to any change when nothing answers: the patch's own
+contribution stays, the stream grows around it. Only what exceeds it can be called compensation.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from analyses.homeostasis.sample import Sample
+from tl_geometry.bootstrap import BootstrapResult, Interval, bca, missing_interval
+from tl_geometry.resampling import Statistic, left_out, mean_of, ratio_of, simple_weights
+from tl_geometry.sites import depth_percent
+
+READOUTS = ("r_v", "residual_pr")
+
+
+@dataclass(frozen=True, eq=False)
+class Resampler:
+    """The same resampled pairs for every statistic of a run, so that they can be compared.
+
+    Each prompt is in one pair only, so pairs are independent units. `other_plain` lends targets
+    to each other: there the two pairs that swap are one unit.
+    """
+
+    n: int
+    n_resamples: int
+    seed: int
+    couples: tuple[int, ...]
+    """For each pair the number of the couple that shares its two targets."""
+
+    def bca(self, statistic: Statistic, condition: str = "patched") -> BootstrapResult:
+        if condition != "other_plain":
+            return bca(statistic, self._by_pair)
+        left = [left_out(self.couples)]
+        return bca(statistic, self._by_couple, len(set(self.couples)), jackknife=left)
+
+    @cached_property
+    def _by_pair(self) -> Float[np.ndarray, "resample pair"]:
+        return simple_weights(self.n, self.n_resamples, np.random.default_rng([self.seed, 1]))
+
+    @cached_property
+    def _by_couple(self) -> Float[np.ndarray, "resample pair"]:
+        rng = np.random.default_rng([self.seed, 2])
+        n_couples = len(set(self.couples))
+        return simple_weights(n_couples, self.n_resamples, rng)[:, list(self.couples)]
+
+
+def couples(n: int) -> tuple[int, ...]:
+    """Pairs 0 and 1 swap their targets, 2 and 3, …; an odd last one joins the couple before it."""
+    return tuple(min(i // 2, max(n // 2 - 1, 0)) for i in range(n))
+
+
+def other_target(i: int, n: int) -> int:
+    """Index of the pair whose target is the other plain text of pair i, within its couple."""
+    members = [j for j, couple in enumerate(couples(n)) if couple == couples(n)[i]]
+    return members[(members.index(i) + 1) % len(members)]
+
+
+def complete(*arrays: Float[np.ndarray, "pair ..."]) -> np.ndarray:
+    """Pairs in which every one of these numbers exists."""
+    flat = [array.reshape(len(array), -1) for array in arrays]
+    return np.isfinite(np.concatenate(flat, axis=1)).all(axis=1)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """|Δ| of one condition and read-out, and the change that the patch itself made."""
+
+    size: Float[np.ndarray, "pair layer"]
+    patch: Float[np.ndarray, " pair"]
+
+    def recovery(self, column: int) -> Statistic:
+        ratio = ratio_of(self.size[:, column], self.patch)
+        return lambda weights: 1 - ratio(weights)
+
+
+def changes(sample: Sample, readout: str, condition: str) -> Changes:
+    """|Δ| per pair and layer.
+
+    The patch's own change is that at the patch layer. In the residual stream the patched block's
+    MLP has answered by then, so it is taken from `passive`, where nothing answers.
+    """
+    size = np.abs(sample.change(readout, condition))
+    own = readout == "r_v" or "passive" not in sample.conditions or condition == "reverse"
+    patch = size if own else np.abs(sample.change(readout, "passive"))
+    return Changes(size, patch[:, 0])
+
+
+def floor(sample: Sample, readout: str) -> float:
+    """The largest |Δ| of writing a text's own values back: what is not a change at all."""
+    if "self" not in sample.conditions:
+        return 0.0
+    values = np.abs(sample.change(readout, "self"))
+    return float(np.nanmax(values)) if np.isfinite(values).any() else 0.0
+
+
+@lru_cache
+def why_undefined(sample: Sample, readout: str, condition: str, resampler: Resampler) -> str:
+    """Why this condition has no recovery; empty if it has one."""
+    change = changes(sample, readout, condition)
+    if not complete(change.size, change.patch).all():
+        return "undefined in some pairs"
+    if not change.patch.any():
+        return "the values at the patch layer do not change (the push comes behind them)"
+    size = resampler.bca(mean_of(change.patch), condition).interval()
+    if not size.low > floor(sample, readout):
+        return "the change at the patch layer is not distinguishable from none"
+    return ""
+
+
+def recovery_interval(
+    sample: Sample, readout: str, condition: str, column: int, resampler: Resampler
+) -> Interval:
+    """Recovery at one layer with its BCa interval, or missing with the reason."""
+    if reason := why_undefined(sample, readout, condition, resampler):
+        return missing_interval(reason, n=resampler.n, method="BCa")
+    change = changes(sample, readout, condition)
+    return resampler.bca(change.recovery(column), condition).interval()
+
+
+def difference(
+    sample: Sample, readout: str, first: str, second: str, column: int, resampler: Resampler
+) -> BootstrapResult | str:
+    """recovery(first) − recovery(second) at one layer, or why there is none."""
+    for condition in (first, second):
+        if condition not in sample.conditions:
+            return f"{condition} was not measured"
+        if reason := why_undefined(sample, readout, condition, resampler):
+            return f"{condition}: {reason}"
+    a, b = (changes(sample, readout, c).recovery(column) for c in (first, second))
+    return resampler.bca(lambda weights: a(weights) - b(weights))
+
+
+def recovery_table(sample: Sample, resampler: Resampler) -> pd.DataFrame:
+    """Every read-out, condition and layer: |Δ|, recovery and excess recovery, with intervals."""
+    rows = []
+    for readout in READOUTS:
+        for condition in sample.conditions:
+            rows += _rows(sample, readout, condition, resampler)
+    return pd.DataFrame(rows + _seed_rows(sample, resampler))
+
+
+def _rows(
+    sample: Sample, readout: str, condition: str, resampler: Resampler
+) -> list[dict[str, object]]:
+    rows = []
+    undefined = why_undefined(sample, readout, condition, resampler)
+    for column, layer in enumerate(sample.layers):
+        where = _where(sample, readout, condition, layer)
+        change = changes(sample, readout, condition)
+        ok = complete(change.size[:, column])
+        size = (
+            resampler.bca(mean_of(change.size[:, column]), condition).interval()
+            if ok.all()
+            else missing_interval(f"undefined in {(~ok).sum()} pairs", n=len(ok), method="BCa")
+        )
+        rows.append(where | {"quantity": "mean_absolute_change"} | cells(size))
+        if condition == "self":
+            continue  # a software check: its |Δ| says everything
+        recovered = (
+            undefined
+            if undefined
+            else resampler.bca(change.recovery(column), condition)
+        )
+        rows.append(where | {"quantity": "recovery"} | cells(recovered, resampler.n))
+        if condition != "passive" and condition != "reverse":
+            excess = difference(sample, readout, condition, "passive", column, resampler)
+            rows.append(where | {"quantity": "excess_recovery"} | cells(excess, resampler.n))
+    return rows
+
+
+def _seed_rows(sample: Sample, resampler: Resampler) -> list[dict[str, object]]:
+    """The plan's own figure, R_V(last) − R_V(patch layer): as stated, and without the part that
+    an unpatched text shows as well."""
+    rows = []
+    for condition in (c for c in sample.conditions if c != "reverse"):
+        steps = {
+            "seed_recovery": _step(sample.quantity("r_v", condition)),
+            "seed_recovery_corrected": _step(sample.quantity("r_v", condition))
+            - _step(sample.quantity("r_v", "unpatched")),
+        }
+        for name, values in steps.items():
+            ok = complete(values)
+            interval = (
+                resampler.bca(mean_of(values), condition).interval()
+                if ok.all()
+                else missing_interval(f"undefined in {(~ok).sum()} pairs", n=len(ok), method="BCa")
+            )
+            where = _where(sample, "r_v", condition, sample.layers[-1])
+            rows.append(where | {"quantity": name} | cells(interval))
+    return rows
+
+
+def _step(r_v: Float[np.ndarray, "pair layer"]) -> Float[np.ndarray, " pair"]:
+    return r_v[:, -1] - r_v[:, 0]
+
+
+def _where(sample: Sample, readout: str, condition: str, layer: int) -> dict[str, object]:
+    definitional = readout == "r_v" and layer == sample.patch_layer
+    return {
+        "readout": readout,
+        "condition": condition,
+        "layer": layer,
+        "depth_percent": depth_percent(layer, sample.n_layers),
+        "definitional": definitional,
+    }
+
+
+def cells(result: Interval | BootstrapResult | str, n: int = 0) -> dict[str, object]:
+    """The columns of a table that hold an estimate: also where there is none."""
+    if isinstance(result, str):
+        result = missing_interval(result, n=n, method="BCa")
+    always_zero = isinstance(result, BootstrapResult) and not result.replicates.any()
+    if isinstance(result, BootstrapResult):
+        result = result.interval()
+    zero = {"status": "by_construction", "reason": "0 in every pair: nothing lies in between"}
+    return {
+        "estimate": result.estimate,
+        "low": result.low,
+        "high": result.high,
+        "n": result.n,
+        "status": result.status,
+        "reason": result.reason,
+    } | (zero if always_zero else {})
+
+
+def timing_table(sample: Sample, resampler: Resampler, share: float = 0.5) -> pd.DataFrame:
+    """First layer behind the patch with recovery ≥ `share`, on the bootstrap distribution.
+
+    `none` is a legal answer. Probabilities are over resampled pairs, not over models.
+    """
+    rows = []
+    names: Sequence[object] = [*sample.layers[1:], "none"]
+    for condition in (c for c in sample.conditions if c not in ("self", "shuffled_rows")):
+        if reason := why_undefined(sample, "r_v", condition, resampler):
+            rows.append({"condition": condition, "status": "missing", "reason": reason})
+            continue
+        change = changes(sample, "r_v", condition)
+        later = [change.recovery(column) for column in range(1, len(sample.layers))]
+        results = [resampler.bca(statistic, condition) for statistic in later]
+        replicates = np.stack([result.replicates for result in results], axis=1)
+        observed = _first([[result.estimate for result in results]], share)[0]
+        first = _first(replicates, share)
+        for position, name in enumerate(names):
+            rows.append(
+                {
+                    "condition": condition,
+                    "first_layer": name,
+                    "probability": float(np.mean(first == position)),
+                    "observed": bool(observed == position),
+                    "threshold": share,
+                    "n": resampler.n,
+                    "status": "ok",
+                    "reason": "",
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _first(recoveries: object, share: float) -> np.ndarray:
+    """Position of the first column that reaches `share`; one past the last if none does."""
+    reached = np.asarray(recoveries, dtype=float) >= share
+    return np.where(reached.any(axis=1), reached.argmax(axis=1), reached.shape[1])
