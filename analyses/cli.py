@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -15,8 +16,9 @@ ImageFormat = Literal["svg", "pdf", "png"]
 Models = Annotated[tuple[str, ...], tyro.conf.arg(name="models", aliases=["--model"])]
 Flag = tyro.conf.FlagCreatePairsOff[bool]
 
-OK, BAD_INPUT, SOME_FAILED = 0, 2, 3
-"""Exit statuses: every condition has a result; the request is wrong; some conditions failed."""
+OK, BAD_INPUT, SOME_FAILED, INTERRUPTED = 0, 2, 3, 130
+"""Exit statuses: every condition has a result; the request is wrong; some conditions failed;
+Ctrl-C."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +28,7 @@ class Common:
     models: Models
     """Short names (`python -m tl_geometry.models`), hub ids or folders."""
     prompts: str | None = None
-    """Prompt bank: `pocket`, `bank`, or a .jsonl/.csv file. Default: the bank that fits the model."""
+    """`pocket`, `bank`, or a .jsonl or .csv file of prompts. Default: the one made for the model."""
     limit: int | None = None
     """Stop after this many pairs (or prompts a cell): a pilot."""
     seed: int = 0
@@ -70,15 +72,37 @@ class Common:
 ConfigT = TypeVar("ConfigT", bound=Common)
 
 
-def parse(config: type[ConfigT], question: str, args: list[str] | None = None) -> ConfigT:
-    """The settings on the command line; comma lists are accepted where spaces separate."""
-    given = sys.argv[1:] if args is None else args
+def parse(
+    config: type[ConfigT],
+    question: str,
+    args: list[str] | None = None,
+    presets: Mapping[str, ConfigT] = {},  # noqa: B006 # never written to
+) -> ConfigT:
+    """The settings on the command line, over those of `--preset`, over the defaults.
+
+    Comma lists are accepted where spaces separate. An unknown preset ends the program.
+    """
+    given = _without_commas(sys.argv[1:] if args is None else args)
+    name = _preset(given)
+    if name is not None and name not in presets:
+        sys.stderr.write(f"unknown preset {name!r}; there is: {', '.join(presets)}\n")
+        raise SystemExit(BAD_INPUT)
     return tyro.cli(
         config,
         description=question,
-        args=_without_commas(given),
+        args=given,
+        default=None if name is None else presets[name],
         config=(tyro.conf.OmitArgPrefixes,),
     )
+
+
+def _preset(args: list[str]) -> str | None:
+    for option, value in zip(args, [*args[1:], ""], strict=True):
+        if option == "--preset":
+            return value
+        if option.startswith("--preset="):
+            return option.removeprefix("--preset=")
+    return None
 
 
 def _without_commas(args: list[str]) -> list[str]:

@@ -19,12 +19,15 @@ class Config(Common):
     window: int = 16
     """Last tokens of each text that are patched and measured; shorter texts are left out."""
     patch_depth: float = 27 / 32
-    """Depth of the patched layer, as a share of the layers (27 of 32). 0.5 leaves more to answer."""
+    """Depth of the patched layer: 27 of 32 layers. With 0.5, more layers are left to answer."""
     early_depth: float = 5 / 32
     """Depth of the layer in R_V's denominator (5 of 32); must lie before the patched one."""
     conditions: tuple[str, ...] = ()
-    """Conditions to measure. Default: all. `patched`, `passive` and `self` are always among them."""
+    """Default: all. `patched`, `passive` and `self` are always among them."""
     resamples: int = 10_000
     """Bootstrap resamples and permutations."""
     preset: str | None = None
     """`seed`: the plan's own model, Mistral-7B-Instruct-v0.2, with its 151 pairs."""
+
+
+PRESETS = {"seed": Config(models=("mistral-7b",), preset="seed")}

@@ -166,11 +166,7 @@ def _rows(
         rows.append(where | {"quantity": "mean_absolute_change"} | cells(size))
         if condition == "self":
             continue  # a software check: its |Δ| says everything
-        recovered = (
-            undefined
-            if undefined
-            else resampler.bca(change.recovery(column), condition)
-        )
+        recovered = undefined if undefined else resampler.bca(change.recovery(column), condition)
         rows.append(where | {"quantity": "recovery"} | cells(recovered, resampler.n))
         if condition != "passive" and condition != "reverse":
             excess = difference(sample, readout, condition, "passive", column, resampler)

@@ -1,0 +1,46 @@
+# Everything a newcomer needs; each target does its own set-up on a fresh machine.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: setup demo test lint pocket benchmarks figures chromium clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed: make PYTHON=python3.11 …"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@# torch first and pinned: other builds bring gigabytes of CUDA packages to a CPU machine.
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: setup
+	$(BIN)/python -m analyses.homeostasis
+
+test: setup chromium
+	$(BIN)/python -m pytest -n 2 --dist loadscope
+	$(BIN)/python -m pytest --nbmake --nbmake-timeout=600 notebooks -p no:cacheprovider
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+# Figures for paper and the test that opens the report need a Chromium; Debian's is enough.
+chromium:
+	@command -v chromium chromium-browser google-chrome >/dev/null || \
+		{ command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq chromium; } || \
+		{ echo "install Chromium (Debian: apt-get install chromium), then try again"; exit 1; }
+
+pocket: setup
+	$(BIN)/python -m tl_geometry.pocket.train --all
+
+benchmarks: setup
+	$(BIN)/python -m benchmarks homeostasis
+
+clean:
+	rm -rf $(VENV) build runs

@@ -1,0 +1,111 @@
+"""What a run found, in sentences and numbers: the source of `summary.json` and of the report."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from analyses.homeostasis.conditions import CHECKS
+from analyses.homeostasis.plan import Plan
+from tl_geometry.models import is_pocket
+from tl_geometry.runs import Run, versions
+
+POCKET_BANNER = (
+    "{name} is an embedded miniature, trained on a synthetic world. It is a test subject for "
+    "the method; nothing here is evidence about large models."
+)
+CANNOT_SAY = (
+    "R_V read at the patched layer is an identity: donor's late PR over target's early PR. It "
+    "says nothing about the model, and is marked “by definition”.",
+    "Recovery alone is not compensation: any change is diluted as the residual stream grows. Only "
+    "what exceeds the `passive` condition can be an answer of later layers.",
+    "Frozen and released contributions answer different questions and need not agree or add up.",
+    "A correlation across pairs is not a mechanism; only holding a component still is an "
+    "intervention, and it takes the model off the states it was trained on.",
+    "Intervals resample prompts of this bank and this checkpoint: they say nothing of other "
+    "prompts, seeds or models.",
+    "The participation ratio here is uncentred, so a shared mean direction and unequal row norms "
+    "move it; layers.csv holds the centred and row-normalised variants.",
+)
+
+
+def summarize(
+    plan: Plan, tables: Mapping[str, pd.DataFrame], record: Run, *, seconds: float
+) -> dict[str, Any]:
+    """JSON-ready; nothing in it depends on the machine except versions and seconds."""
+    setup, missing = plan.setup, tables["missing"]
+    return {
+        "analysis": "homeostasis",
+        "run": record.folder.name,
+        "key": plan.spec.key,
+        "model": {
+            **plan.spec.model,
+            "family": plan.model.family,
+            "pocket": is_pocket(plan.model),
+            "parameters": plan.size.parameters,
+        },
+        "banner": POCKET_BANNER.format(name=plan.model.name) if is_pocket(plan.model) else None,
+        "headline": headline(tables),
+        "counts": {
+            "attempted": plan.n_pairs,
+            "measured": len(tables["pairs"]),
+            "missing": plan.n_pairs - len(tables["pairs"]),
+            "prompts_left_out": int((missing["what"] == "prompt").sum()),
+        },
+        "layers": {
+            "patch": setup.patch_layer,
+            "early": setup.early_layer,
+            "n_layers": plan.size.n_layers,
+        },
+        "window": setup.window,
+        "software_checks": software_checks(tables["layers"]),
+        "cannot_say": list(CANNOT_SAY),
+        "spec": plan.spec.as_dict(),
+        "versions": versions(),
+        "batch_size": max(map(len, record.plan["batches"])),
+        "seconds": round(seconds, 1),
+    }
+
+
+def headline(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """One sentence on recovery against dilution, and one a hypothesis."""
+    sentences = [_recovery_sentence(tables["recovery"])]
+    for row in tables["hypotheses"].to_dict("records"):
+        name = row["hypothesis"].replace("_", " ").capitalize()
+        effect = _interval(row) if row["status"] == "ok" else row["reason"]
+        note = f" ({row['note']})" if row["note"] else ""
+        sentences.append(f"{name}: {row['verdict']}{note}. {row['effect']} = {effect}.")
+    return sentences
+
+
+def _recovery_sentence(recovery: pd.DataFrame) -> str:
+    last = recovery[(recovery["readout"] == "r_v") & (recovery["layer"] == recovery["layer"].max())]
+    rows = {(row["condition"], row["quantity"]): row for row in last.to_dict("records")}
+    patched, passive = rows["patched", "recovery"], rows["passive", "recovery"]
+    excess = rows["patched", "excess_recovery"]
+    return (
+        f"By the last layer (L{patched['layer']}), {_interval(patched)} of the patch's change of "
+        f"log R_V is gone; {_interval(passive)} would be gone by dilution alone. "
+        f"Excess: {_interval(excess)}, n = {patched['n']} pairs."
+    )
+
+
+def _interval(row: Mapping[str, Any]) -> str:
+    if row["status"] != "ok":
+        return f"undefined ({row['reason']})"
+    return f"{row['estimate']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]"
+
+
+def software_checks(layers: pd.DataFrame) -> dict[str, float]:
+    """Both must be zero: the first exactly, the second up to rounding.
+
+    `self` writes a text's own values back. `shuffled_rows` patches the donor's rows in another
+    order, which cannot change the participation ratio at the patch layer.
+    """
+    own = layers[layers["condition"] == CHECKS[0]]["delta_log_r_v"].abs()
+    site = layers[layers["definitional"]].set_index(["pair_index", "condition"])["pr_value"]
+    checks = {"self_max_abs_change": float(own.max())}
+    if CHECKS[1] in layers["condition"].unique():
+        difference = site.xs(CHECKS[1], level=1) - site.xs("patched", level=1)
+        checks["shuffled_rows_max_abs_difference_at_patch"] = float(difference.abs().max())
+    return checks
