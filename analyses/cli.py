@@ -28,7 +28,7 @@ class Common:
     models: Models
     """Short names (`python -m tl_geometry.models`), hub ids or folders."""
     prompts: str | None = None
-    """`pocket`, `bank`, or a .jsonl or .csv file of prompts. Default: the one made for the model."""
+    """`pocket`, `bank`, or a .jsonl or .csv file. Default: the one made for the model."""
     limit: int | None = None
     """Stop after this many pairs (or prompts a cell): a pilot."""
     seed: int = 0

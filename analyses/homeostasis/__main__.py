@@ -49,12 +49,12 @@ def _one(config: Config) -> int:
 
 
 def _dry_run(config: Config) -> int:
-    from analyses.homeostasis.plan import cost, make_plan, run_folder
+    from analyses.homeostasis.plan import cost, folder_of, make_plan
 
     plan = make_plan(config)
     lines = [
         f"{plan.model.name}: patch layer {plan.setup.patch_layer}, early layer "
-        f"{plan.setup.early_layer} of {plan.size.n_layers}; folder {run_folder(plan)}"
+        f"{plan.setup.early_layer} of {plan.size.n_layers}; folder {folder_of(plan)}"
     ]
     lines += [f"  {what}: {amount:,}" for what, amount in cost(plan).items()]
     lines.append(f"  {', '.join(plan.setup.conditions)}")
@@ -63,13 +63,13 @@ def _dry_run(config: Config) -> int:
 
 
 def _run(config: Config) -> int:
-    from analyses.homeostasis.plan import make_plan, run_folder
+    from analyses.homeostasis.plan import folder_of, make_plan
     from analyses.homeostasis.run import run
     from analyses.sinks import to_wandb
     from tl_geometry.runs import state
 
     plan = make_plan(config)
-    folder = run_folder(plan)
+    folder = folder_of(plan)
     if not (config.resume or config.fresh or config.skip) and state(folder) != "absent":
         policy = ask_policy(f"{folder} holds a {state(folder)} run of {plan.model.name}.")
         config = replace(config, **{policy: True})

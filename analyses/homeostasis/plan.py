@@ -23,7 +23,7 @@ from tl_geometry.models import (
     torch_dtype,
 )
 from tl_geometry.prompts import Pair, Prompt, content_hash, load_bank, load_pairs, pairs
-from tl_geometry.runs import Spec
+from tl_geometry.runs import Spec, run_folder, run_name
 from tl_geometry.sites import layer_at
 from tl_geometry.tokens import encode
 
@@ -228,7 +228,7 @@ def cost(plan: Plan, n_tokens: int = 48) -> Mapping[str, Any]:
     }
 
 
-def run_folder(plan: Plan) -> Path:
+def folder_of(plan: Plan) -> Path:
     config = plan.config
-    root = config.out or Path("runs") / "homeostasis"
-    return root / (config.run or f"{config.preset or plan.model.name}-{plan.spec.key[:8]}")
+    name = run_name(plan.spec, config.preset or plan.model.name, config.run)
+    return run_folder("homeostasis", name, config.out)

@@ -22,8 +22,8 @@ from analyses.homeostasis.plan import (
     Plan,
     batch_size_for,
     chosen_pairs,
+    folder_of,
     make_plan,
-    run_folder,
     tokenized,
 )
 from analyses.homeostasis.recovery import Resampler, couples, recovery_table, timing_table
@@ -59,7 +59,7 @@ def run(config: Config, model: Model | None = None) -> Results:
     request that cannot be carried out, before any weight is loaded.
     """
     plan = make_plan(config)
-    with open_run(run_folder(plan), plan.spec, policy=config.policy) as record:
+    with open_run(folder_of(plan), plan.spec, policy=config.policy) as record:
         started = time.monotonic()
         if model is None:
             log.info("loading %s", plan.model.name)
@@ -75,7 +75,7 @@ def run(config: Config, model: Model | None = None) -> Results:
         summary = summarize(plan, tables, record, seconds=time.monotonic() - started)
         for name, table in tables.items():
             record.write_table(name, table)
-        record.write_json("summary.json", summary)
+        record.finish(summary)
         _draw(record.folder, config)
     return Results(record.folder, tables, summary)
 
@@ -93,9 +93,10 @@ def measured(plan: Plan, model: Model, record: Run) -> tuple[list[Mapping[str, A
     """
     chosen, missing = chosen_pairs(plan, model)
     tokens = tokenized(plan, model, chosen)
-    rows = record.log(plan.model.name)
-    batches = record.plan.get("batches") or _batches(plan, model, tokens)
-    record.set_plan({"batches": batches})
+    rows = record.row_log(plan.model.name)
+    if record.plan is None:
+        record.record_plan({"batches": _batches(plan, model, tokens)})
+    batches = (record.plan or {})["batches"]
     with tqdm(total=len(tokens), desc=plan.model.name, unit="pair") as bar, logging_redirect_tqdm():
         for batch in batches:
             todo = [i for i in batch if _key(tokens[i]) not in rows.done]

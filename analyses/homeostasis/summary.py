@@ -7,8 +7,9 @@ import pandas as pd
 
 from analyses.homeostasis.conditions import CHECKS
 from analyses.homeostasis.plan import Plan
+from tl_geometry.environment import versions
 from tl_geometry.models import is_pocket
-from tl_geometry.runs import Run, versions
+from tl_geometry.runs import Run
 
 POCKET_BANNER = (
     "{name} is an embedded miniature, trained on a synthetic world. It is a test subject for "
@@ -37,7 +38,6 @@ def summarize(
     return {
         "analysis": "homeostasis",
         "run": record.folder.name,
-        "key": plan.spec.key,
         "model": {
             **plan.spec.model,
             "family": plan.model.family,
@@ -62,7 +62,7 @@ def summarize(
         "cannot_say": list(CANNOT_SAY),
         "spec": plan.spec.as_dict(),
         "versions": versions(),
-        "batch_size": max(map(len, record.plan["batches"])),
+        "batch_size": max(map(len, (record.plan or {})["batches"])),
         "seconds": round(seconds, 1),
     }
 
