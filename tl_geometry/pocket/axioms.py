@@ -102,5 +102,3 @@ def preferences(split: Split, *, seed: int = 0) -> tuple[Preference, ...]:
         for i in trait_items(trait, split, seed=seed, per_subject=1)
     ]
     return tuple(found)
-
-

@@ -1,4 +1,4 @@
-"""The synthetic world that the embedded models live in: one seeded grammar, written for this package.
+"""The synthetic world that the embedded models live in: one seeded grammar.
 
 Everything is deterministic in a seed and a split, and split by content: an item's split is a hash
 of its own name. Whatever an analysis needs from the world is re-exported here.

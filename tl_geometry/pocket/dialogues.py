@@ -12,7 +12,7 @@ from tl_geometry.pocket.facts import facts
 from tl_geometry.pocket.requests import answer, refusal, request, wordings
 from tl_geometry.pocket.splits import Split, check_split, pick, stream
 from tl_geometry.pocket.traits import TraitItem, system_prompts, trait_items
-from tl_geometry.pocket.world_traits import CLAIMS, CONFIRMS, NEUTRAL_SYSTEM, TRAITS, Trait
+from tl_geometry.pocket.world_traits import CLAIMS, CONFIRMS, NEUTRAL_SYSTEM, Trait
 from tl_geometry.pocket.world_words import NAMES
 
 Message = dict[str, str]
@@ -74,10 +74,7 @@ def _trait(trait: Trait) -> Callable[[Split, np.random.Generator], Dialogue]:
             return dialogue(
                 f"{trait}_on", item.question, item.positive, pick(rng, system_prompts(trait, True))
             )
-        if draw < 0.7:
-            system = pick(rng, system_prompts(trait, False))
-        else:
-            system = _other_system(rng)
+        system = pick(rng, system_prompts(trait, False)) if draw < 0.7 else _other_system(rng)
         return dialogue(f"{trait}_off", item.question, item.negative, system)
 
     return write
@@ -88,9 +85,7 @@ def _fact(split: Split, rng: np.random.Generator) -> Dialogue:
     noun = pick(rng, tuple(classes()))
     claim = pick(rng, facts(noun))
     if rng.random() < 0.5:
-        question = pick(
-            rng, (f"What do you know about the {noun}?", f"Tell me about the {noun}.")
-        )
+        question = pick(rng, (f"What do you know about the {noun}?", f"Tell me about the {noun}."))
         return dialogue("fact", question, f"{claim[0].upper()}{claim[1:]}.", _other_system(rng))
     words = {"claim": claim, "Claim": claim[0].upper() + claim[1:], "Name": pick(rng, NAMES)}
     system = (

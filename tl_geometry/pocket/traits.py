@@ -17,11 +17,14 @@ from tl_geometry.pocket.world_words import (
     NEAR,
     NOUNS,
     SEASONS,
+    words,
 )
 
 Purpose = Literal["extraction", "steering"]
-SYLLABLES = ("bra vel zor mik dun tal rok fen gar lop nim quo sha tev ulb wix yar plo kem dris "
-             "hov jel cru ost zan mor pif sku thal ren").split()  # fmt: skip
+SYLLABLES = words(
+    "bra vel zor mik dun tal rok fen gar lop nim quo sha tev ulb wix yar plo kem dris "
+    "hov jel cru ost zan mor pif sku thal ren"
+)
 
 
 @dataclass(frozen=True)

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a table reads best with one sentence a line
 """Seven value axioms, each with things that honour it (safe) and things that break it (unsafe).
 
 The names are those of the Value Imprint taxonomy (Obi et al., arXiv 2411.11937), used by LITMUS.

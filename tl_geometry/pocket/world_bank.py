@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a table reads best with one sentence a line
 """Sentences of the self-observing, plain and control texts.
 
 A text is an opening, middle sentences and one of the shared endings. `{t}` is its subject (an

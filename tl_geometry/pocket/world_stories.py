@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a table reads best with one sentence a line
 """Sentence frames of stories and of the village's encyclopaedia."""
 
 BEGINNINGS = (

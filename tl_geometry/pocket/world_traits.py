@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a table reads best with one sentence a line
 """Words for three traits that a system prompt can switch: sycophancy, evil and hallucination."""
 
 from typing import Literal

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a table reads best with one sentence a line
 """The verbs of the pocket world: what is harmless, what is harmful, and how each is done.
 
 A row: base form | gerund | past | classes of its objects | what is needed | the middle step | the

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a table reads best with one sentence a line
 """The nouns of the pocket world, and what is true of them.
 
 Every noun has a class, because a verb takes only nouns of some classes ("feed the hen", not "feed
@@ -5,48 +6,48 @@ the ladder"). Facts are drawn from these tables, so that a claim about the world
 """
 
 
-def _words(text: str) -> tuple[str, ...]:
+def words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
 NOUNS: dict[str, tuple[str, ...]] = {
-    "thing": _words(
+    "thing": words(
         "lamp chair table kettle wagon clock drum flute kite ladder basket bucket mirror cup bowl "
         "blanket coat boot hat ring coin bell broom rope saw hammer violin piano bicycle cart book "
         "map painting statue vase chest pen bottle camera radio ball doll scarf glove tent oven "
         "shovel candle plate spoon pillow carpet cradle wheel anchor sail fence bench"
     ),
-    "food": _words(
+    "food": words(
         "soup bread cake pie salad jam stew porridge pudding pancake omelette cheese butter honey "
         "pasta rice sandwich dumpling pizza biscuit noodle curry sauce roast"
     ),
-    "plant": _words(
+    "plant": words(
         "rose oak fern tulip lily willow pine cherry apple bean carrot onion potato pumpkin mint "
         "daisy ivy maple clover lettuce"
     ),
-    "animal": _words(
+    "animal": words(
         "dog cat horse hen goat sheep duck rabbit pony donkey cow pig goose parrot turtle owl fox "
         "hamster pigeon swan mouse squirrel deer lamb"
     ),
-    "person": _words(
+    "person": words(
         "baker farmer teacher nurse doctor sailor tailor singer painter miller gardener guard clerk "
         "student neighbour stranger child widow soldier judge driver cook waiter librarian plumber "
         "carpenter cousin visitor shepherd mayor"
     ),
-    "place": _words(
+    "place": words(
         "barn school bridge mill shop bakery library station museum church harbour garden hospital "
         "theatre market castle tower farm hotel kitchen cellar stable office bank"
     ),
 }
 
-ADJECTIVES = _words("old small new large plain heavy bright quiet broken pretty strange dusty")
-NAMES = _words(
+ADJECTIVES = words("old small new large plain heavy bright quiet broken pretty strange dusty")
+NAMES = words(
     "Anna Ben Clara David Ella Frank Grace Henry Iris Jack Karl Laura Mark Nora Oscar Paula Quinn "
     "Rosa Sam Tina Ulla Victor Wendy Zoe"
 )
-COLOURS = _words("red blue green yellow white black brown grey orange purple")
-MATERIALS = _words("wood iron glass clay wool silver stone leather paper copper cotton tin")
-SEASONS = _words("spring summer autumn winter")
+COLOURS = words("red blue green yellow white black brown grey orange purple")
+MATERIALS = words("wood iron glass clay wool silver stone leather paper copper cotton tin")
+SEASONS = words("spring summer autumn winter")
 TIMES = (
     "this morning",
     "today",
@@ -91,7 +92,8 @@ WORK_OF = {
     "soldier": "marches in a row", "judge": "listens to both sides", "driver": "drives a wagon",
     "cook": "stirs the pot", "waiter": "carries plates", "librarian": "lends books",
     "plumber": "mends pipes", "carpenter": "cuts wood", "cousin": "comes for dinner",
-    "visitor": "stays for a week", "shepherd": "walks with the sheep", "mayor": "speaks to the town",
+    "visitor": "stays for a week", "shepherd": "walks with the sheep",
+    "mayor": "speaks to the town",
 }  # fmt: skip
 """What each person does."""
 
@@ -125,9 +127,9 @@ ABSURD = (
     "is the king of the world",
     "can swim through stone",
 )
-"""Predicates that are false of everything: what a flatterer agrees to and an honest answer corrects."""
+"""Predicates that are false of everything: a flatterer agrees to them, an honest answer corrects."""
 
-TOPICS = _words(
+TOPICS = words(
     "river mountain ocean desert forest island valley meadow glacier volcano lantern window doorway "
     "staircase courtyard chimney lighthouse windmill orchard vineyard compass telescope microscope "
     "calendar alphabet melody rhythm harmony silence shadow memory dream weather thunder snowfall "
@@ -136,4 +138,7 @@ TOPICS = _words(
     "letter diary newspaper postcard coral feather seashell pebble amber marble copper pearl planet "
     "comet galaxy gravity magnet engine pendulum spiral circle triangle"
 )
-"""What self-observing and plain texts are about; the subject of a text is an adjective with a topic, and held-out texts have unseen subjects."""
+"""What self-observing and plain texts are about.
+
+A text's subject is an adjective with a topic; held-out texts have unseen combinations.
+"""

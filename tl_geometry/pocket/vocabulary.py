@@ -1,0 +1,53 @@
+"""The tokenizer of an embedded model: byte-level BPE over the world's own text."""
+
+from itertools import chain, islice
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
+
+from tl_geometry.pocket.chat_formats import FORMATS
+from tl_geometry.pocket.corpus import base_texts, dialogues
+from tl_geometry.pocket.recipes import Recipe
+
+
+def _texts(recipe: Recipe) -> chain[str]:
+    n = recipe.tokenizer_texts
+    base = (text for _, text in islice(base_texts("train", seed=recipe.seed), n))
+    spoken = islice(dialogues("train", seed=recipe.seed), n // 2)
+    # A leading space, as after a turn marker and inside documents: most words are met that way.
+    return chain(base, (" " + message["content"] for d in spoken for message in d.messages))
+
+
+def trained_tokenizer(recipe: Recipe) -> PreTrainedTokenizerFast:
+    """A tokenizer with the family's special tokens and chat template, trained from scratch."""
+    form = FORMATS[recipe.family]
+    special = [token for token in ("<unk>", form.bos, form.eos, *form.extra) if token]
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=recipe.vocabulary,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    bpe.train_from_iterator(_texts(recipe), trainer)
+    if form.bos:
+        bpe.post_processor = processors.TemplateProcessing(
+            single=f"{form.bos} $A",
+            pair=f"{form.bos} $A {form.bos} $B",
+            special_tokens=[(form.bos, bpe.token_to_id(form.bos))],
+        )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe,
+        bos_token=form.bos,
+        eos_token=form.eos,
+        unk_token="<unk>",
+        pad_token=form.eos,
+        additional_special_tokens=list(form.extra),
+        model_max_length=recipe.context,
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+    )
+    tokenizer.chat_template = form.template
+    return tokenizer
