@@ -1,0 +1,351 @@
+"""Folders of runs: begun, taken up, moved aside, refused, locked, logged."""
+
+import json
+import logging
+import os
+import platform
+import subprocess
+import sys
+from getpass import getuser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tl_geometry.lock import HOLDER, LOCK
+from tl_geometry.runs import (
+    FolderBusyError,
+    Spec,
+    open_run,
+    run_folder,
+    run_name,
+    state,
+    versions,
+)
+
+MODEL = {"name": "owner/tiny", "source": "owner/tiny", "revision": "0123abc"}
+
+
+def spec(**parameters: Any) -> Spec:
+    return Spec(
+        analysis="homeostasis",
+        step="measure",
+        version=1,
+        model=MODEL,
+        dtype="float32",
+        prompts_hash="ab12",
+        parameters={"window": 16, **parameters},
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "runs" / "homeostasis" / "tiny"
+
+
+def finished(folder: Path, **parameters: Any) -> Path:
+    with open_run(folder, spec(**parameters)) as run:
+        run.log("owner/tiny").append([{"key": "a", "x": 1.0}])
+        run.write_table("values", pd.DataFrame({"x": [1.0]}))
+        run.write_json("summary.json", {"key": run.spec.key})
+    return folder
+
+
+def visible(folder: Path) -> list[str]:
+    files = (p for p in folder.rglob("*") if p.is_file() and p.name != LOCK)
+    return sorted(str(path.relative_to(folder)) for path in files)
+
+
+def test_a_run_has_the_layout_that_is_documented(folder: Path):
+    with open_run(folder, spec()) as run:
+        run.log("owner/tiny").append([{"key": "a"}])
+        run.write_table("values", pd.DataFrame({"x": [1]}))
+        run.write_text("report.html", "<p>")
+        run.save_arrays("owner/tiny", "direction", {"v": np.zeros(2)})
+        run.write_json("summary.json", {"key": run.spec.key})
+    assert visible(folder) == [
+        "log.txt",
+        "owner--tiny/artifacts/direction.safetensors",
+        "owner--tiny/rows.jsonl",
+        "report.html",
+        "spec.json",
+        "summary.json",
+        "tables/values.csv",
+    ]
+
+
+def test_the_spec_on_disk_says_what_was_run_and_on_what(folder: Path):
+    with open_run(folder, spec(), plan={"batches": [[0, 1]]}):
+        about = json.loads((folder / "spec.json").read_text())
+    assert about["key"] == spec().key
+    assert about["spec"] == spec().as_dict()
+    assert about["plan"] == {"batches": [[0, 1]]}
+    assert about["versions"] == versions()
+    assert about["created"].startswith("20")
+
+
+def test_a_run_is_absent_then_partial_then_finished(folder: Path):
+    assert state(folder) == "absent"
+    with open_run(folder, spec()) as run:
+        assert state(folder) == "partial"
+        run.write_json("summary.json", {"key": "that of another run"})
+        assert state(folder) == "partial"
+        run.write_json("summary.json", {"key": run.spec.key})
+        assert state(folder) == "finished"
+    assert state(folder) == "finished"
+
+
+def test_resuming_finds_the_rows_and_the_batch_plan_of_the_first_start(folder: Path):
+    with open_run(folder, spec(), plan={"size": 4}) as run:
+        run.log("tiny").append([{"key": "a"}])
+    with open_run(folder, spec(), plan={"size": 8}) as run:
+        assert run.log("tiny").done == {"a"}
+        assert run.plan == {"size": 4}
+
+
+def test_a_plan_can_be_recorded_later_and_changes_no_key(folder: Path):
+    with open_run(folder, spec()) as run:
+        assert run.plan == {}
+        run.set_plan({"batches": ((0, 1), (2,))})
+    with open_run(folder, spec()) as run:
+        assert run.plan == {"batches": [[0, 1], [2]]}
+        assert run.about["key"] == spec().key
+
+
+def test_other_settings_in_the_same_folder_are_refused_by_name(folder: Path):
+    finished(folder)
+    before = {name: (folder / name).read_bytes() for name in visible(folder)}
+    with (
+        pytest.raises(ValueError, match=r"parameters\.window: 16 → 24.*--fresh.*another --run"),
+        open_run(folder, spec(window=24)),
+    ):
+        pass
+    assert {name: (folder / name).read_bytes() for name in visible(folder)} == before
+
+
+def test_fresh_moves_the_old_run_aside_whole(folder: Path):
+    finished(folder)
+    old = {n: (folder / n).read_bytes() for n in visible(folder)}
+    with open_run(folder, spec(window=24), policy="fresh") as run:
+        assert run.log("owner/tiny").done == frozenset()
+        assert visible(folder) == [HOLDER, "log.txt", "spec.json"]
+        assert run.measuring
+    (aside,) = folder.parent.glob("tiny.old-*")
+    assert {n: (aside / n).read_bytes() for n in visible(aside)} == old
+    with open_run(folder, spec(window=24), policy="fresh"):  # within the same second
+        pass
+    assert len(list(folder.parent.glob("tiny.old-*"))) == 2
+
+
+def test_fresh_on_nothing_moves_nothing(folder: Path):
+    with open_run(folder, spec(), policy="fresh"):
+        pass
+    assert [p.name for p in folder.parent.iterdir()] == ["tiny"]
+
+
+def test_a_move_that_was_killed_half_way_is_never_taken_for_a_finished_run(
+    folder: Path, monkeypatch
+):
+    n_entries = len(list(finished(folder).iterdir())) - 1  # the lock stays
+    rename, moved = Path.rename, []
+
+    def dying(self: Path, target: Path) -> Path:
+        if len(moved) == stop:
+            raise SystemExit
+        moved.append(self.name)
+        return rename(self, target)
+
+    for stop in range(n_entries):
+        moved.clear()
+        monkeypatch.setattr(Path, "rename", dying)
+        with pytest.raises(SystemExit), open_run(folder, spec(), policy="fresh"):
+            pass
+        monkeypatch.undo()
+        assert state(folder) == ("partial" if stop else "finished")
+        finished(folder)  # resuming completes it again
+        assert state(folder) == "finished"
+    assert moved[0] == "summary.json" and "spec.json" not in moved
+
+
+def test_skip_measures_nothing_where_a_run_has_begun(folder: Path):
+    with open_run(folder, spec(), policy="skip") as run:
+        assert run.measuring
+    with open_run(folder, spec(), policy="skip") as run:
+        assert not run.measuring
+    with open_run(folder, spec()) as run:
+        assert run.measuring
+
+
+def test_a_folder_with_other_files_in_it_is_left_alone(folder: Path):
+    folder.mkdir(parents=True)
+    (folder / "thesis.tex").write_text("ten years of work")
+    for policy in ("resume", "fresh", "skip"):
+        with (
+            pytest.raises(ValueError, match="holds thesis.tex but no spec.json"),
+            open_run(folder, spec(), policy=policy),
+        ):
+            pass
+    assert (folder / "thesis.tex").read_text() == "ten years of work"
+    assert len(list(folder.parent.iterdir())) == 1
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(ValueError, match="cannot hold a run .*choose another --out"):
+            open_run(path, spec()).__enter__()
+
+
+def test_a_damaged_spec_is_named_and_fresh_still_works(folder: Path):
+    finished(folder)
+    (folder / "spec.json").write_text("{")
+    with pytest.raises(ValueError, match="spec.json is not JSON: start over with --fresh"):
+        open_run(folder, spec()).__enter__()
+    with open_run(folder, spec(), policy="fresh"):
+        assert state(folder) == "partial"
+
+
+def test_an_unknown_policy_is_refused_before_anything_is_touched(folder: Path):
+    with pytest.raises(Exception, match="policy|overwrite"):
+        open_run(folder, spec(), policy="overwrite").__enter__()  # pyright: ignore[reportArgumentType]
+    assert not folder.exists()
+
+
+def test_files_left_half_written_by_a_killed_process_are_swept_up(folder: Path):
+    finished(folder)
+    left = [folder / ".spec.json.ab12.partial", folder / "tables" / ".values.csv.cd34.partial"]
+    for path in left:
+        path.write_text("half")
+    with open_run(folder, spec()):
+        assert not any(path.exists() for path in left)
+    assert (folder / "tables" / "values.csv").exists()
+
+
+def test_nothing_is_written_outside_the_folder(folder: Path, tmp_path: Path):
+    with open_run(folder, spec()) as run:
+        for name in ("../stray.json", str(tmp_path / "stray.json")):
+            with pytest.raises(ValueError, match="outside the run's folder"):
+                run.write_json(name, {})
+        with pytest.raises(ValueError, match="outside"):
+            run.write_table("../../stray", pd.DataFrame())
+
+
+def test_a_second_process_is_told_who_holds_the_folder(folder: Path, tmp_path: Path):
+    script = tmp_path / "second.py"
+    script.write_text(
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from tl_geometry.lock import FolderBusyError, locked\n"
+        "try:\n"
+        "    with locked(Path(sys.argv[1])):\n"
+        "        sys.exit(0)\n"
+        "except FolderBusyError as error:\n"
+        "    sys.exit(str(error))\n"
+    )
+
+    with open_run(folder, spec()):
+        refused = subprocess.run(
+            [sys.executable, str(script), str(folder)],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+    assert refused.returncode == 1
+    assert f"is in use by process {os.getpid()} (since 20" in refused.stderr
+    assert "choose another --run" in refused.stderr and "Traceback" not in refused.stderr
+
+
+def test_a_second_run_in_the_same_process_is_refused_too(folder: Path):
+    with (
+        open_run(folder, spec()),
+        pytest.raises(FolderBusyError, match=f"process {os.getpid()}"),
+        open_run(folder, spec()),
+    ):
+        pass
+    with open_run(folder, spec()):
+        pass
+
+
+def test_a_holder_that_never_signed_is_still_an_obstacle(folder: Path):
+    with open_run(folder, spec()):
+        (folder / HOLDER).write_text("{")
+        with pytest.raises(FolderBusyError, match="another process"):
+            open_run(folder, spec()).__enter__()
+
+
+def test_the_signature_of_a_dead_process_is_no_obstacle(folder: Path):
+    folder.mkdir(parents=True)
+    (folder / HOLDER).write_text('{"pid": 1, "since": "2020-01-01 00:00:00"}')
+    with open_run(folder, spec()):
+        assert json.loads((folder / HOLDER).read_text())["pid"] == os.getpid()
+    assert not (folder / HOLDER).exists()
+
+
+def test_the_folder_is_free_again_after_an_error(folder: Path):
+    with pytest.raises(ZeroDivisionError), open_run(folder, spec()):
+        _ = 1 / 0
+    with open_run(folder, spec()):
+        pass
+
+
+def test_messages_and_errors_are_in_the_log_file_while_the_run_is_open(folder: Path):
+    own, other = logging.getLogger("analyses.homeostasis.run"), logging.getLogger("elsewhere")
+    with open_run(folder, spec()):
+        own.info("measured 3 pairs")
+        other.info("chatter")
+        other.warning("a warning of somebody else")
+    own.warning("after the run")
+    with pytest.raises(ZeroDivisionError), open_run(folder, spec()):
+        _ = 1 / 0
+    with pytest.raises(KeyboardInterrupt), open_run(folder, spec()):
+        raise KeyboardInterrupt
+    text = (folder / "log.txt").read_text()
+    assert "INFO analyses.homeostasis.run: measured 3 pairs" in text
+    assert "a warning of somebody else" in text
+    assert "chatter" not in text and "after the run" not in text
+    assert "stopped by an error" in text and "ZeroDivisionError: division by zero" in text
+    assert "interrupted" in text
+    assert text.index("new run tiny") < text.index("going on with the run tiny")
+
+
+def test_logging_is_left_as_it_was(folder: Path):
+    root, own = logging.getLogger(), logging.getLogger("tl_geometry")
+    before = (list(root.handlers), root.level, own.level)
+    with pytest.raises(ZeroDivisionError), open_run(folder, spec()):
+        assert own.isEnabledFor(logging.INFO)
+        _ = 1 / 0
+    assert (list(root.handlers), root.level, own.level) == before
+
+
+def test_another_environment_is_noted_in_the_log(folder: Path):
+    finished(folder)
+    about = json.loads((folder / "spec.json").read_text())
+    about["versions"]["torch"] = "1.0"
+    (folder / "spec.json").write_text(json.dumps(about))
+    with open_run(folder, spec()):
+        pass
+    assert 'another environment: torch: "1.0" → ' in (folder / "log.txt").read_text()
+
+
+def test_the_environment_names_no_person_and_no_host():
+    found = versions()
+    assert {"python", "torch", "transformers", "transformer-lens", "tl_geometry", "cpu"} <= set(
+        found
+    )
+    assert "not installed" not in found.values()
+    words = " ".join(found.values()).split()
+    assert platform.node() not in words and getuser() not in words
+
+
+def test_names_of_runs_and_folders():
+    assert run_name(spec(), "owner/tiny") == f"owner--tiny-{spec().key[:8]}"
+    assert run_name(spec(), "seed", "pilot_2.b") == "pilot_2.b"
+    for bad in ("../x", "a/b", "a b"):
+        with pytest.raises(ValueError, match="cannot be named .*for example"):
+            run_name(spec(), "seed", bad)
+    with pytest.raises(ValueError, match="leaves nothing"):
+        run_name(spec(), "seed", "..")
+    assert run_folder("homeostasis", "a") == Path("runs/homeostasis/a")
+    assert run_folder("homeostasis", "a", Path("else")) == Path("else/a")
