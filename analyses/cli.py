@@ -25,7 +25,7 @@ Ctrl-C."""
 class Common:
     """Options that every analysis has."""
 
-    models: Models
+    models: Models = ()
     """Short names (`python -m tl_geometry.models`), hub ids or folders."""
     prompts: str | None = None
     """`pocket`, `bank`, or a .jsonl or .csv file. Default: the one made for the model."""
@@ -91,7 +91,7 @@ def parse(
         config,
         description=question,
         args=given,
-        default=None if name is None else presets[name],
+        default=config() if name is None else presets[name],
         config=(tyro.conf.OmitArgPrefixes,),
     )
 

@@ -141,6 +141,38 @@ def identity(spec: ModelSpec) -> Identity:
     return Identity(name=spec.name, source=source, revision=revision)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ModelSize:
+    """The shape of a model, read from its configuration without loading a weight."""
+
+    n_layers: int
+    d_model: int
+    d_mlp: int
+    n_heads: int
+    parameters: int
+    dtype: str
+    """As stored."""
+
+
+def size_of(spec: ModelSpec, *, trust_remote_code: bool = False) -> ModelSize:
+    """ValueError where the configuration cannot be read."""
+    from transformers import AutoModelForCausalLM
+
+    config = _config(spec, trust_remote_code=trust_remote_code)
+    text = config.get_text_config()
+    with torch.device("meta"):
+        empty = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+    return ModelSize(
+        n_layers=text.num_hidden_layers,
+        d_model=text.hidden_size,
+        # GPT-2 and Falcon leave the usual factor of four unsaid.
+        d_mlp=getattr(text, "intermediate_size", None) or 4 * text.hidden_size,
+        n_heads=text.num_attention_heads,
+        parameters=sum(parameter.numel() for parameter in empty.parameters()),
+        dtype=str(getattr(config, "dtype", None) or "float32").removeprefix("torch."),
+    )
+
+
 @lru_cache
 def _weights_hash(folder: str) -> str:
     files = sorted(f for f in Path(folder).iterdir() if f.suffix in (".safetensors", ".bin"))
@@ -183,16 +215,31 @@ def load_model(
     checkpoint's own on a GPU. ValueError for an unknown name, an unreadable checkpoint, an
     unknown dtype or quantisation.
     """
-    from transformer_lens.model_bridge import TransformerBridge
-
     spec = resolve(name_or_path, revision)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     hf_model, tokenizer = _load_hf(spec, device, dtype, quantization, trust_remote_code)
+    placed = quantization in ("int8", "nf4")  # by bitsandbytes, which cannot be moved afterwards
+    return wrap(hf_model, tokenizer, source=spec.source, device=None if placed else device)
+
+
+def wrap(
+    hf_model: "PreTrainedModel",
+    tokenizer: Any,
+    *,
+    source: str | None = None,
+    device: str | None = None,
+) -> Model:
+    """A Hugging Face model as a bridge that shares its weights.
+
+    Wrapped in place: the Hugging Face object can no longer be saved or used by itself.
+    """
+    from transformer_lens.model_bridge import TransformerBridge
+
     bridge = TransformerBridge.boot_transformers(
-        spec.source,
+        source or hf_model.config._name_or_path or "local/model",
         hf_model=hf_model,
         tokenizer=tokenizer,
-        device=None if quantization in ("int8", "nf4") else device,
+        device=device,
         dtype=hf_model.dtype,
     )
     return bridge.eval()  # pyright: ignore[reportReturnType] # a bridge satisfies the protocol

@@ -11,6 +11,7 @@ the four (Benjamini–Hochberg),
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -130,7 +131,7 @@ def _prefixed(prefix: str, row: Mapping[str, object]) -> dict[str, object]:
     return {f"{prefix}{key}": value for key, value in row.items()}
 
 
-def _verdict(row: Mapping[str, float]) -> tuple[str, str]:
+def _verdict(row: Mapping[str, Any]) -> tuple[str, str]:
     if row["status"] != "ok":
         return "undecided", str(row["reason"])
     if row["equivalence_p_adjusted"] < ALPHA:

@@ -8,10 +8,12 @@ from typing import Any
 
 import torch
 
-from analyses.homeostasis.conditions import CONDITIONS, SAME_AS, PairTokens
+from analyses.homeostasis.conditions import CONDITIONS, FREEZES, SAME_AS, PairTokens
 from analyses.homeostasis.config import Config
 from analyses.homeostasis.measure import Setup
 from analyses.homeostasis.recovery import other_target
+from tl_geometry import sites
+from tl_geometry.interventions import is_writable
 from tl_geometry.models import (
     Model,
     ModelSize,
@@ -135,6 +137,31 @@ def _conditions(config: Config, n_pairs: int) -> tuple[str, ...]:
     if n_pairs < 2:
         asked.discard("other_plain")  # there is no other text
     return tuple(c for c in CONDITIONS if c in asked.union(NEEDED))
+
+
+def writable_conditions(
+    model: Model, conditions: Sequence[str]
+) -> tuple[tuple[str, ...], list[tuple[str, str, str]]]:
+    """The conditions that this family allows, and (what, id, reason) of those that it does not.
+
+    Some families show a component without letting it be written (OPT's attention pattern).
+    """
+    last = model.cfg.n_layers - 1
+    probes = {
+        "mlp": sites.mlp_out(last),
+        "attention": sites.attn_out(last),
+        "pattern": sites.pattern(last),
+        "norm": sites.block(last, "ln1.hook_scale"),
+    }
+    fixed = {c for c, probe in probes.items() if not is_writable(model, probe)}
+    allowed = tuple(c for c in conditions if not fixed.intersection(FREEZES.get(c, ())))
+    reason = "this family shows {} but does not let it be written"
+    missing = [
+        ("condition", c, reason.format(" and ".join(sorted(fixed.intersection(FREEZES[c])))))
+        for c in conditions
+        if c not in allowed
+    ]
+    return allowed, missing
 
 
 def _both(pair: Pair) -> tuple[Prompt, Prompt]:

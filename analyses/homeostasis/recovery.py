@@ -68,7 +68,7 @@ def other_target(i: int, n: int) -> int:
 def complete(*arrays: Float[np.ndarray, "pair ..."]) -> np.ndarray:
     """Pairs in which every one of these numbers exists."""
     flat = [array.reshape(len(array), -1) for array in arrays]
-    return np.isfinite(np.concatenate(flat, axis=1)).all(axis=1)
+    return np.asarray(np.isfinite(np.concatenate(flat, axis=1)).all(axis=1))
 
 
 @dataclass(frozen=True)
@@ -218,15 +218,18 @@ def cells(result: Interval | BootstrapResult | str, n: int = 0) -> dict[str, obj
     always_zero = isinstance(result, BootstrapResult) and not result.replicates.any()
     if isinstance(result, BootstrapResult):
         result = result.interval()
-    zero = {"status": "by_construction", "reason": "0 in every pair: nothing lies in between"}
-    return {
+    columns: dict[str, object] = {
         "estimate": result.estimate,
         "low": result.low,
         "high": result.high,
         "n": result.n,
         "status": result.status,
         "reason": result.reason,
-    } | (zero if always_zero else {})
+    }
+    if always_zero:
+        reason = "0 in every pair: nothing lies in between"
+        columns |= {"status": "by_construction", "reason": reason}
+    return columns
 
 
 def timing_table(sample: Sample, resampler: Resampler, share: float = 0.5) -> pd.DataFrame:

@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from analyses.homeostasis.conditions import PairTokens
 from analyses.homeostasis.config import Config
 from analyses.homeostasis.hypotheses import hypothesis_table
-from analyses.homeostasis.measure import measure
+from analyses.homeostasis.measure import Setup, measure
 from analyses.homeostasis.mechanisms import mechanism_table
 from analyses.homeostasis.plan import (
     Plan,
@@ -25,6 +25,7 @@ from analyses.homeostasis.plan import (
     folder_of,
     make_plan,
     tokenized,
+    writable_conditions,
 )
 from analyses.homeostasis.recovery import Resampler, couples, recovery_table, timing_table
 from analyses.homeostasis.sample import Sample
@@ -75,7 +76,7 @@ def run(config: Config, model: Model | None = None) -> Results:
         summary = summarize(plan, tables, record, seconds=time.monotonic() - started)
         for name, table in tables.items():
             record.write_table(name, table)
-        record.finish(summary)
+        record.write_json("summary.json", summary)  # last: it marks the run as finished
         _draw(record.folder, config)
     return Results(record.folder, tables, summary)
 
@@ -92,17 +93,18 @@ def measured(plan: Plan, model: Model, record: Run) -> tuple[list[Mapping[str, A
     What failed is recorded with its reason and tried again at the next start.
     """
     chosen, missing = chosen_pairs(plan, model)
+    conditions, unavailable = writable_conditions(model, plan.setup.conditions)
+    setup, missing = replace(plan.setup, conditions=conditions), missing + unavailable
     tokens = tokenized(plan, model, chosen)
-    rows = record.row_log(plan.model.name)
-    if record.plan is None:
-        record.record_plan({"batches": _batches(plan, model, tokens)})
-    batches = (record.plan or {})["batches"]
+    rows = record.log(plan.model.name)
+    batches = record.plan.get("batches") or _batches(plan, model, tokens)
+    record.set_plan({"batches": batches})
     with tqdm(total=len(tokens), desc=plan.model.name, unit="pair") as bar, logging_redirect_tqdm():
         for batch in batches:
             todo = [i for i in batch if _key(tokens[i]) not in rows.done]
             if todo:
                 # The whole batch again: its shape is part of what makes numbers bit-equal.
-                _measure_batch(plan, model, tokens, batch, todo, rows)
+                _measure_batch(model, setup, tokens, batch, todo, rows)
             bar.update(len(batch))
     by_key = {row["key"]: row for row in rows.rows()}
     found = [by_key[_key(pair)] for pair in tokens]
@@ -122,17 +124,17 @@ def _batches(plan: Plan, model: Model, tokens: Sequence[PairTokens]) -> list[lis
 
 
 def _measure_batch(
-    plan: Plan,
     model: Model,
+    setup: Setup,
     tokens: Sequence[PairTokens],
     batch: Sequence[int],
     todo: Sequence[int],
     rows: RowLog,
 ) -> None:
-    for part, results in _halved(model, tokens, batch, plan):
+    for part, results in _halved(model, setup, tokens, batch):
         rows.append(
             [
-                _row(plan, tokens[i], i, result)
+                _row(setup.window, tokens[i], i, result)
                 for i, result in zip(part, results, strict=True)
                 if i in todo
             ]
@@ -140,25 +142,24 @@ def _measure_batch(
 
 
 def _halved(
-    model: Model, tokens: Sequence[PairTokens], batch: Sequence[int], plan: Plan
+    model: Model, setup: Setup, tokens: Sequence[PairTokens], batch: Sequence[int]
 ) -> Iterator[tuple[Sequence[int], Sequence[Mapping[str, Any]]]]:
     """The batch, in halves of halves where memory does not suffice; a failure is a result."""
     try:
-        yield batch, measure(model, [tokens[i] for i in batch], plan.setup)
+        yield batch, measure(model, [tokens[i] for i in batch], setup)
     except RuntimeError as error:
         if len(batch) > 1 and should_reduce_batch_size(error):
             log.warning("out of memory with %d pairs: trying %d", len(batch), len(batch) // 2)
             half = len(batch) // 2
-            yield from _halved(model, tokens, batch[:half], plan)
-            yield from _halved(model, tokens, batch[half:], plan)
+            yield from _halved(model, setup, tokens, batch[:half])
+            yield from _halved(model, setup, tokens, batch[half:])
             return
         reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
         log.error("%d pairs failed: %s", len(batch), reason)
         yield batch, [{"status": "failed", "reason": reason}] * len(batch)
 
 
-def _row(plan: Plan, pair: PairTokens, number: int, result: Mapping[str, Any]) -> dict[str, Any]:
-    window = plan.config.window
+def _row(window: int, pair: PairTokens, number: int, result: Mapping[str, Any]) -> dict[str, Any]:
     status = {"status": "ok", "reason": ""}
     if "metrics" in result and not _defined(result):
         status = {

@@ -7,9 +7,8 @@ import pandas as pd
 
 from analyses.homeostasis.conditions import CHECKS
 from analyses.homeostasis.plan import Plan
-from tl_geometry.environment import versions
 from tl_geometry.models import is_pocket
-from tl_geometry.runs import Run
+from tl_geometry.runs import Run, versions
 
 POCKET_BANNER = (
     "{name} is an embedded miniature, trained on a synthetic world. It is a test subject for "
@@ -38,8 +37,9 @@ def summarize(
     return {
         "analysis": "homeostasis",
         "run": record.folder.name,
+        "key": plan.spec.key,
         "model": {
-            **plan.spec.model,
+            **plan.spec.as_dict()["model"],
             "family": plan.model.family,
             "pocket": is_pocket(plan.model),
             "parameters": plan.size.parameters,
@@ -50,7 +50,7 @@ def summarize(
             "attempted": plan.n_pairs,
             "measured": len(tables["pairs"]),
             "missing": plan.n_pairs - len(tables["pairs"]),
-            "prompts_left_out": int((missing["what"] == "prompt").sum()),
+            "prompts_left_out": list(missing["what"]).count("prompt"),
         },
         "layers": {
             "patch": setup.patch_layer,
@@ -62,7 +62,7 @@ def summarize(
         "cannot_say": list(CANNOT_SAY),
         "spec": plan.spec.as_dict(),
         "versions": versions(),
-        "batch_size": max(map(len, (record.plan or {})["batches"])),
+        "batch_size": max(map(len, record.plan["batches"])),
         "seconds": round(seconds, 1),
     }
 
@@ -79,12 +79,16 @@ def headline(tables: Mapping[str, pd.DataFrame]) -> list[str]:
 
 
 def _recovery_sentence(recovery: pd.DataFrame) -> str:
-    last = recovery[(recovery["readout"] == "r_v") & (recovery["layer"] == recovery["layer"].max())]
-    rows = {(row["condition"], row["quantity"]): row for row in last.to_dict("records")}
+    last = max(recovery["layer"])
+    rows = {
+        (row["condition"], row["quantity"]): row
+        for row in recovery.to_dict("records")
+        if row["readout"] == "r_v" and row["layer"] == last
+    }
     patched, passive = rows["patched", "recovery"], rows["passive", "recovery"]
     excess = rows["patched", "excess_recovery"]
     return (
-        f"By the last layer (L{patched['layer']}), {_interval(patched)} of the patch's change of "
+        f"By the last layer (L{last}), {_interval(patched)} of the patch's change of "
         f"log R_V is gone; {_interval(passive)} would be gone by dilution alone. "
         f"Excess: {_interval(excess)}, n = {patched['n']} pairs."
     )
@@ -102,10 +106,15 @@ def software_checks(layers: pd.DataFrame) -> dict[str, float]:
     `self` writes a text's own values back. `shuffled_rows` patches the donor's rows in another
     order, which cannot change the participation ratio at the patch layer.
     """
-    own = layers[layers["condition"] == CHECKS[0]]["delta_log_r_v"].abs()
-    site = layers[layers["definitional"]].set_index(["pair_index", "condition"])["pr_value"]
-    checks = {"self_max_abs_change": float(own.max())}
-    if CHECKS[1] in layers["condition"].unique():
-        difference = site.xs(CHECKS[1], level=1) - site.xs("patched", level=1)
-        checks["shuffled_rows_max_abs_difference_at_patch"] = float(difference.abs().max())
+    rows = layers.to_dict("records")
+    own = [abs(row["delta_log_r_v"]) for row in rows if row["condition"] == CHECKS[0]]
+    checks = {"self_max_abs_change": max(own)}
+    site = {(r["pair_index"], r["condition"]): r["pr_value"] for r in rows if r["definitional"]}
+    differences = [
+        abs(value - site[pair, "patched"])
+        for (pair, condition), value in site.items()
+        if condition == CHECKS[1]
+    ]
+    if differences:
+        checks["shuffled_rows_max_abs_difference_at_patch"] = max(differences)
     return checks
