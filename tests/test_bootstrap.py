@@ -322,3 +322,12 @@ def test_undefined_or_missing_input_is_refused():
 def test_the_same_generator_gives_the_same_interval():
     assert result_for(skewed(6), seed=1).interval() == result_for(skewed(6), seed=1).interval()
     assert result_for(skewed(6), seed=1).interval() != result_for(skewed(6), seed=2).interval()
+
+
+def test_crossing_labels_that_never_repeat_widens_intervals_by_the_root_of_three():
+    # Why disjoint pairs are resampled as pairs (docs/definitions.md).
+    rng = np.random.default_rng(11)
+    values, labels = rng.normal(size=150), [str(i) for i in range(150)]
+    crossed = mean_of(values)(crossed_weights(labels, labels[::-1], 8000, rng))
+    simple = mean_of(values)(simple_weights(150, 8000, rng))
+    assert crossed.std() / simple.std() == pytest.approx(3**0.5, rel=0.06)

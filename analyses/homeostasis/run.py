@@ -87,7 +87,7 @@ def _draw(folder: Path, config: Config) -> None:
     redraw(folder, export=config.export)
 
 
-def measured(plan: Plan, model: Model, record: Run) -> tuple[list[Mapping[str, Any]], Missing]:
+def measured(plan: Plan, model: Model, record: Run) -> tuple[list[dict[str, Any]], Missing]:
     """One record a pair in the order of the pairs, from the log where it has them.
 
     What failed is recorded with its reason and tried again at the next start.
