@@ -26,7 +26,7 @@ class Common:
     """Options that every analysis has."""
 
     models: Models = ()
-    """Short names (`python -m tl_geometry.models`), hub ids or folders."""
+    """Short names (pocket-mistral, mistral-7b, each with -base), hub ids or folders."""
     prompts: str | None = None
     """`pocket`, `bank`, or a .jsonl or .csv file. Default: the one made for the model."""
     limit: int | None = None

@@ -11,7 +11,7 @@ class Config(Common):
     """Does the value geometry come back behind a patch, and what brings it back?"""
 
     models: Models = ("pocket-mistral",)
-    """Short names (`python -m tl_geometry.models`), hub ids or folders."""
+    """Short names (pocket-mistral, mistral-7b, each with -base), hub ids or folders."""
     pairs: int = 151
     """Pairs of one self-observing and one plain text; every prompt is used once."""
     pairs_file: Path | None = None
