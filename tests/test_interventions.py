@@ -209,6 +209,19 @@ def test_hooks_that_only_show_a_copy_are_recognised(model: Tiny) -> None:
     assert is_writable(model.bridge, sites.block(2, "ln1.hook_scale"))
 
 
+def test_interventions_make_new_tensors_and_leave_the_old_ones_alone() -> None:
+    bridge = tiny("mistral").bridge
+    batch = unequal(bridge)
+    before, _ = seen(bridge, batch, sites.value(LAYER))
+    handed_over: list[torch.Tensor] = []
+    with (
+        observed(bridge, {sites.value(LAYER): handed_over.append}),  # outside: before the edit
+        replaced(bridge, sites.value(LAYER), torch.zeros_like(before[:, -8:])),
+    ):
+        last_logits(bridge, batch)
+    assert torch.equal(handed_over[0], before)
+
+
 def test_a_reader_inside_an_intervention_sees_what_was_written() -> None:
     # The hook-order trap: measured before the patch, a patch looks like no change at all.
     bridge = tiny("mistral").bridge

@@ -199,6 +199,36 @@ def test_what_is_pushed_at_random_is_as_large_as_the_patch(model: Tiny) -> None:
     assert (reference > 0).all()
 
 
+def test_each_patch_writes_what_its_condition_says(model: Tiny) -> None:
+    bridge, pairs = model.bridge, some_pairs(2)
+    conditions = ("patched", "other_plain", "reverse", "gaussian", "mean_only", "shuffled_rows")
+    plan = row_plan(pairs, conditions)
+    got: dict[str, torch.Tensor] = {}
+    with (
+        patched(bridge, plan, pairs, PATCH, WINDOW, 3),
+        observed(bridge, {sites.value(PATCH): lambda x: got.__setitem__("v", x.clone())}),
+    ):
+        last_logits(bridge, pad(bridge, plan.texts).rows(plan.twin))
+    v = got["v"][:, -WINDOW:].flatten(2).double()
+    index = {text: row for row, text in enumerate(plan.texts)}
+    for i, pair in enumerate(pairs):
+        own, donor, other = (v[index[text]] for text in (pair.target, pair.donor, pair.other or ()))
+        new = {c: v[plan.rows(c)[i]] for c in conditions}
+        assert torch.equal(new["patched"], donor)
+        assert torch.equal(new["other_plain"], other) and not torch.equal(other, own)
+        assert torch.equal(new["reverse"], own)
+        torch.testing.assert_close(
+            new["gaussian"].norm(dim=1), donor.norm(dim=1), rtol=1e-5, atol=0
+        )
+        assert not torch.allclose(new["gaussian"], donor)
+        moved = new["mean_only"]
+        torch.testing.assert_close(moved.mean(0), donor.mean(0), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(moved - moved.mean(0), own - own.mean(0), rtol=1e-4, atol=1e-5)
+        assert not torch.equal(new["shuffled_rows"], donor)
+        order = new["shuffled_rows"][:, 0].argsort(), donor[:, 0].argsort()
+        assert torch.equal(new["shuffled_rows"][order[0]], donor[order[1]])
+
+
 def test_random_draws_do_not_depend_on_the_batch_and_do_on_the_seed() -> None:
     bridge, pairs = tiny("mistral").bridge, some_pairs()
     setup = setup_for(bridge, "patched", "gaussian")
