@@ -10,7 +10,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from figures.style import WIDTH, layout
-from tl_geometry.atomic import atomic_write
+from tl_geometry.runs.atomic import atomic_write
 
 FORMATS = ("svg", "pdf", "png")
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")

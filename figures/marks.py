@@ -19,6 +19,10 @@ NO_INTERVAL = "-open-dot"
 """Ending of the symbol of an estimate without an interval."""
 
 
+DENSE = 8
+"""With more layers than this, marks are small."""
+
+
 def numbers(values: Iterable[Any]) -> list[float | None]:
     """JSON has no NaN: what is missing is null, and nothing is drawn there."""
     return [float(v) if v is not None and np.isfinite(v) else None for v in values]
@@ -37,7 +41,6 @@ def add_line(
     legend: bool = True,
     lines: bool = True,
     hollow: bool = False,
-    size: int = 8,
 ) -> None:
     """One condition over layers, with its interval as a band or as bars.
 
@@ -45,6 +48,7 @@ def add_line(
     marks are open; marks without an interval are open with a dot.
     """
     rows = table.sort_values("layer")
+    size = 8 if len(rows) <= DENSE else 5
     if band:
         _add_bands(figure, rows, look, row, col)
     filled = f"{look.symbol}-open" if hollow else look.symbol
@@ -125,6 +129,20 @@ def layer_axis(
         row=row,
         col=col,
     )
+
+
+def padded_range(table: pd.DataFrame, *include: float, within: float = np.inf) -> list[float]:
+    """Ends of an axis that holds `include` and every estimate and interval, with some air.
+
+    What lies further than `within` from all of `include` is left outside: one endless interval
+    must not flatten everything else.
+    """
+    seen = table[["estimate", "low", "high"]].to_numpy(float).ravel()
+    seen = seen[np.isfinite(seen)]
+    inside = seen[(seen >= min(include) - within) & (seen <= max(include) + within)]
+    low, high = min([*include, *inside.tolist()]), max([*include, *inside.tolist()])
+    air = 0.06 * (high - low) or 1.0
+    return [low - air, high + air]
 
 
 def level_line(figure: go.Figure, y: float, *, row: int = 1, col: int = 1) -> None:

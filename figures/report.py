@@ -16,10 +16,14 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from figures.style import layout, number
-from tl_geometry.atomic import write_text
+from tl_geometry.runs.atomic import write_text
 
 ROWS, COLUMNS = 12, 16
 """What a report shows of a table; the rest is in its file."""
+
+
+_BUTTONS = 26
+"""Room above a figure for plotly's buttons, in pixels."""
 
 
 def write_report(
@@ -84,8 +88,8 @@ def _figure(name: str, figure: go.Figure) -> dict[str, Any]:
     page.update_layout(
         title=None,
         width=None,
-        margin_t=(layout(figure).margin.t or 0) - gone,
-        height=layout(figure).height - gone,
+        margin_t=(layout(figure).margin.t or 0) - gone + _BUTTONS,
+        height=layout(figure).height - gone + _BUTTONS,
     )
     content = (page.to_json() or "").translate({ord(c): f"\\u{ord(c):04x}" for c in "<>&"})
     return {
@@ -113,13 +117,15 @@ def _extent(n: int, most: int, what: str) -> str:
     return f"first {most} of {n} {what}" if n > most else f"all {n} {what}"
 
 
-def _cell(value: object) -> tuple[str, bool]:
-    """Text and whether it is a number; missing is an empty cell, as in the file."""
+def _cell(value: object) -> tuple[str, str]:
+    """Text and style; missing is an empty cell, as in the file."""
     if value is None or (isinstance(value, float) and pd.isna(value)):
-        return "", False
+        return "", ""
     if isinstance(value, float):
-        return number(value, 4), True
-    return str(value), isinstance(value, int) and not isinstance(value, bool)
+        return number(value, 4), "number"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value), "number"
+    return str(value), "long" if len(str(value)) > 20 else ""
 
 
 def _what_was_run(summary: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]]]]:

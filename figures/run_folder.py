@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 import figures as package
 from figures.export import check_format, save_all
 from figures.report import write_report
-from tl_geometry.atomic import write_text
+from tl_geometry.runs.atomic import write_text
 
 Figures = Callable[[Mapping[str, pd.DataFrame]], dict[str, go.Figure]]
 

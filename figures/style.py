@@ -19,7 +19,7 @@ WIDTH = 900
 FONT = "Arial, Helvetica, 'Liberation Sans', sans-serif"
 SMALL = 12
 """The smallest letters, in pixels."""
-_TITLE_LETTERS, _NOTE_LETTERS = 96, 125
+_TITLE_LETTERS, _NOTE_LETTERS = 104, 140
 _LINE, _TITLE_LINE = 17, 22
 _AXIS_BELOW = 66
 """Room under the plot for two-line tick labels and the axis title."""
@@ -94,16 +94,19 @@ def grid(
     return figure.update_layout(template=TEMPLATE, height=height)
 
 
-def finish(figure: go.Figure, title: str, caption: str, notes: Iterable[str] = ()) -> go.Figure:
+def finish(
+    figure: go.Figure, title: str, caption: str, notes: Iterable[str] = (), *, room: int = 0
+) -> go.Figure:
     """Title above, what is missing below the plot, caption in `layout.meta["caption"]`.
 
-    Title and caption are texts; notes are labels, already through `plain`. The plot area keeps
-    its height: the figure grows by what is written around it.
+    Title and caption are texts; notes are labels, already through `plain`; `room` is kept free
+    between title and plot. The plot area keeps its height: the figure grows by what is written
+    around it.
     """
     head = wrap(plain(title), _TITLE_LETTERS)
     foot = "<br>".join(wrap(f"– {note}", _NOTE_LETTERS) for note in notes)
     title_height = 22 + _TITLE_LINE * (1 + head.count("<br>"))
-    above = title_height + (34 if _above_plot(figure) else 12)
+    above = title_height + room + (34 if _above_plot(figure) else 12)
     below = _AXIS_BELOW + (_LINE * (1 + foot.count("<br>")) + 8 if foot else 0)
     height = layout(figure).height - 60 - _AXIS_BELOW + above + below
     figure.update_layout(
@@ -153,7 +156,7 @@ def number(value: float, digits: int = 3) -> str:
 
 def decimal(value: float, places: int = 3) -> str:
     """As many places in every number of a column, with a true minus sign."""
-    return f"{value + 0.0:.{places}f}".replace("-", "−")
+    return f"{round(value, places) + 0.0:.{places}f}".replace("-", "−")
 
 
 def _paper(x: float, y: float, xanchor: str = "center", yanchor: str = "middle") -> Mapping:

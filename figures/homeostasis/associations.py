@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from figures.marks import layer_axis
 from figures.rows import count, layers_of, n_range, records, select, values_of, without
-from figures.style import DIVERGING, SMALL, finish, grid, number, plain
+from figures.style import DIVERGING, SMALL, decimal, finish, grid, number, plain
 from figures.words import Cell, missing_notes, p_value, reason
 
 _COVARIATES = {
@@ -33,7 +33,7 @@ def associations(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     _map(figure, cells, layers, names, absent=False)
     for name, row in zip(names, cells, strict=True):
         for layer, cell in zip(layers, row, strict=True):
-            _write(figure, name, layer, cell, short=len(layers) > 9)
+            _write(figure, name, layer, cell, len(layers))
     layer_axis(figure, table, most=18)
     figure.update_yaxes(
         type="category",
@@ -48,6 +48,8 @@ def associations(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     title = (
         f"{clear} of {tested} partial correlations with the remaining change of R_V hold up "
         "after correction"
+        if tested
+        else "No partial correlation with the remaining change of R_V could be computed"
     )
     caption = (
         "Partial Spearman correlation over pairs of log |Δ log R_V| at a layer with the change of "
@@ -103,12 +105,13 @@ def _map(
     )
 
 
-def _write(figure: go.Figure, name: str, layer: int, cell: Cell, *, short: bool) -> None:
+def _write(figure: go.Figure, name: str, layer: int, cell: Cell, n_columns: int) -> None:
+    """The number, as long as the cell is wide enough for it; a star stays in any case."""
     value, adjusted = _value(cell, "spearman"), _value(cell, "p_adjusted")
     if value is None:
-        text = "–" if short else "missing"
+        text = "missing" if n_columns <= 8 else "–"
     else:
-        text = f"{value:.{1 if short else 2}f}".replace("-", "−")
+        text = decimal(value, 2 if n_columns <= 9 else 1) if n_columns <= 20 else ""
         if adjusted is not None and adjusted < _ALPHA:
             text = f"<b>{text}*</b>"
     colour = "white" if value is not None and abs(value) > 0.65 else "#222222"

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import pandas as pd
 import plotly.graph_objects as go
 
-from figures.homeostasis.looks import look
-from figures.marks import add_line, layer_axis
+from figures.homeostasis.looks import coupled, look
+from figures.marks import add_line, layer_axis, level_line, padded_range
 from figures.rows import at_last_layer, layers_of, n_range, records, select, values_of
 from figures.style import finish, grid, number
 from figures.words import missing_notes
@@ -43,19 +43,20 @@ def change(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
                 legend=col == 1 or condition != "patched",
             )
         layer_axis(figure, table, col=col, most=6)
-    figure.update_yaxes(rangemode="tozero")
+        ends = padded_range(select(table, condition=tuple(known)), 0)
+        figure.update_yaxes(range=ends, row=1, col=col)
+        level_line(figure, 0, col=col)
     figure.update_yaxes(title_text="mean |Δ log R_V| (natural log)", col=1)
     caption = (
         "Mean size of the change of log R_V against the same text unpatched, with 95 % BCa "
-        f"bootstrap intervals over pairs (n = {n_range(table)}). At the patch layer it is "
-        "fixed by the two texts and says nothing about how the model answers; R_V's early layer "
+        f"bootstrap intervals over pairs (n = {n_range(table)}{coupled(table)}). At the patch "
+        "layer it is fixed by the two texts and says nothing about how the model answers; R_V's early layer "
         "cancels in the change. The measure has no sign: it cannot say whether R_V rose or fell."
     )
-    notes = missing_notes(table, "change") + [
-        f"{name} is not drawn: it is the same measured rows as {same}"
-        for name, same in _SAME.items()
-        if {name, same} <= set(present)
-    ]
+    twice = [f"{a} ({b})" for a, b in _SAME.items() if {a, b} <= set(present)]
+    notes = missing_notes(table, "change")
+    if twice:
+        notes.append(f"not drawn twice, because the measured rows are the same: {', '.join(twice)}")
     return finish(figure, _title(table), caption, notes)
 
 

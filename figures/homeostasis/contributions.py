@@ -35,7 +35,7 @@ def contributions(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
         _sides(figure, select(table, component=name), name, where)
         layer_axis(figure, table, **where, most=8)
     figure.update_yaxes(title_text="contribution to recovery", col=1)
-    _keys(figure, lacking=not has_interval(table).all())
+    _keys(figure, lacking=bool((table["estimate"].notna() & ~has_interval(table)).any()))
     caption = (
         "Frozen side: recovery of the patch minus recovery with the component held still. "
         "Released side: recovery with only that component answering minus passive recovery. The "

@@ -7,6 +7,7 @@ held but one component. Dashed: another kind of perturbation. Grey: software che
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from figures.style import (
@@ -55,6 +56,13 @@ COMPONENTS: Mapping[str, tuple[str, Look]] = {
 def look(condition: str) -> Look:
     """A condition that this page does not know is drawn in grey under its own name."""
     return LOOKS.get(condition, Look(plain(condition), GREY, "dashdot"))
+
+
+def coupled(table: pd.DataFrame) -> str:
+    """Why n is smaller for one condition, to be put behind n."""
+    if "other_plain" not in set(table["condition"]):
+        return ""
+    return "; other_plain counts couples, for two pairs lend each other their plain texts"
 
 
 def margin_band(figure: go.Figure, *, vertical: bool = False, **where: Any) -> None:

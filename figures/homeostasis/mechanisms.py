@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from figures.homeostasis.looks import look
-from figures.marks import add_line, layer_axis, level_line
+from figures.marks import DENSE, add_line, layer_axis, level_line, padded_range
 from figures.means import means_by_layer
 from figures.rows import at_last_layer, count, layers_of, n_range, records, select, values_of
 from figures.style import finish, grid
@@ -32,13 +32,15 @@ def mechanisms(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     rows = max(1, -(-len(panels) // _COLUMNS))
     titles = [name for name, _ in panels.values()]
     figure = grid(rows, _COLUMNS, titles, height=120 + 270 * rows, gaps=(0.1, 0.23))
+    dense = len(layers_of(layers)) > DENSE  # then bars would run into each other
     parts = []
     for place, (column, (name, unit)) in enumerate(panels.items()):
         where: dict[str, Any] = {"row": 1 + place // _COLUMNS, "col": 1 + place % _COLUMNS}
         level_line(figure, 0, **where)
+        panel = []
         for i, condition in enumerate(present):
             means = means_by_layer(select(layers, condition=condition), column)
-            parts.append(means.assign(condition=condition, quantity=name))
+            panel.append(means.assign(condition=condition, quantity=name))
             add_line(
                 figure,
                 means,
@@ -46,12 +48,14 @@ def mechanisms(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
                 f"mean {unit}",
                 row=where["row"],
                 col=where["col"],
-                offset=(i - 1) * 0.13,
+                band=dense,
+                offset=0 if dense else (i - 1) * 0.13,
                 legend=place == 0,
-                size=7,
             )
         layer_axis(figure, layers, **where, most=5)
-        figure.update_yaxes(title_text=unit, rangemode="tozero", **where)
+        ends = padded_range(pd.concat(panel), 0) if panel else None
+        parts += panel
+        figure.update_yaxes(title_text=unit, range=ends, **where)
     figure.update_layout(legend={"x": 0.72, "y": 0.3, "xanchor": "left", "yanchor": "top"})
     table = pd.concat(parts) if parts else pd.DataFrame()
     caption = (
@@ -84,8 +88,7 @@ def _words(names: Sequence[str]) -> str:
 
 def _notes(table: pd.DataFrame) -> list[str]:
     """Means are never taken over missing values without saying so."""
-    named = table.assign(mark=table["quantity"] + " (" + table["condition"] + ")")
-    notes = missing_notes(named, "mean", "mark")
+    notes = missing_notes(table, "mean", "quantity")
     if lost := count(table["left_out"]):
         notes.append(f"{lost} undefined values are left out of the means; n is on each mark")
     return notes

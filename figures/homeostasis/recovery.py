@@ -6,7 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from figures.homeostasis.looks import look
-from figures.marks import add_line, layer_axis, level_line
+from figures.marks import add_line, layer_axis, level_line, padded_range
 from figures.rows import at_last_layer, layers_of, n_range, records, select, values_of
 from figures.style import BLACK, SMALL, finish, grid, number
 from figures.words import missing_notes
@@ -49,7 +49,7 @@ def recovery(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
         layer_axis(figure, every, col=col, most=6)
     _definition(figure, layers_of(select(every, definitional=True)))
     drawn = select(table, condition=tuple(shown))
-    figure.update_yaxes(range=_range(drawn))
+    figure.update_yaxes(range=padded_range(drawn, 0, 1, within=_WIDEST))
     figure.update_yaxes(title_text="recovery (0: as at the patch, 1: all back)", col=1)
     caption = (
         "Share of the patch's change of log R_V that is gone at each later layer, "
@@ -74,18 +74,12 @@ def _definition(figure: go.Figure, layers: list[int]) -> None:
             marker={"symbol": "circle-open", "size": 10, "color": BLACK, "line_width": 1.6},
             name="0 by definition",
             showlegend=False,
+            cliponaxis=False,
             hovertext=["The change is compared with itself here: no finding."] * len(layers),
             hoverinfo="text",
             row=1,
             col=col,
         )
-
-
-def _range(table: pd.DataFrame) -> list[float]:
-    """Holds 0, 1 and every interval, unless one is so wide that nothing else could be read."""
-    seen = table[["estimate", "low", "high"]].to_numpy(float).ravel().tolist()
-    inside = [x for x in seen if -_WIDEST <= x <= 1 + _WIDEST]
-    return [min([0.0, *inside]) - 0.1, max([1.0, *inside]) + 0.06]
 
 
 def _title(table: pd.DataFrame) -> str:

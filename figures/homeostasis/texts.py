@@ -27,7 +27,7 @@ def profile(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
         means = means_by_layer(select(table, kind=kind), "r_v")
         parts.append(means.assign(kind=kind))
         kind_look = _KINDS.get(kind, Look(plain(kind), GREY))
-        add_line(figure, means, kind_look, "mean R_V", band=True, size=6)
+        add_line(figure, means, kind_look, "mean R_V", band=True)
     means = pd.concat(parts)
     layer_axis(figure, table, most=12)
     _mark(figure, early, "early layer:<br>1 by definition")

@@ -6,7 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from figures.homeostasis.looks import look
+from figures.homeostasis.looks import coupled, look
 from figures.rows import n_range, records, select, values_of, without
 from figures.style import SMALL, finish, grid, number, plain
 from figures.words import Cell, missing_notes
@@ -31,7 +31,7 @@ def timing(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     known = select(table, status="ok")
     known = known.assign(first_layer=[_layer_name(x) for x in known["first_layer"]])
     figure = grid(height=160 + 27 * len(conditions))
-    outcomes = _outcomes(values_of(known, "first_layer"))
+    outcomes = _outcomes(records(known))
     for outcome, colour in zip(outcomes, _shades(outcomes), strict=True):
         _segments(figure, records(select(known, first_layer=outcome)), outcome, colour)
     for condition in conditions:
@@ -55,9 +55,10 @@ def timing(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     share = _share(known)
     caption = (
         f"First layer behind the patch at which {share} of the change of log R_V is gone, in each "
-        f"bootstrap resample of the pairs (n = {n_range(table)}); ◆ marks the answer of the pairs "
-        "as measured, “none” means at no later layer. No interval: the bar is the whole "
-        "distribution. It is over pairs of texts in this one model, not over models."
+        f"bootstrap resample of the pairs (n = {n_range(table)}{coupled(table)}); ◆ marks the answer of the pairs "
+        "as measured, “none” means at no later layer, and layers that are never first are not "
+        "listed. No interval: the bar is the whole distribution. It is over pairs of texts in "
+        "this one model, not over models."
     )
     absent = without(table, "status", "ok").assign(
         estimate=float("nan"), low=float("nan"), high=float("nan")
@@ -123,9 +124,11 @@ def _layer_name(value: object) -> str:
         return str(value)
 
 
-def _outcomes(names: Sequence[str]) -> list[str]:
-    layers = sorted((name for name in names if name != _NONE), key=int)
-    return layers + [_NONE] * (_NONE in names)
+def _outcomes(cells: Sequence[Cell]) -> list[str]:
+    """Layers that are first in some resample, and "none" even where it never is the answer."""
+    layers = {cell["first_layer"] for cell in cells if cell["probability"] > 0} - {_NONE}
+    none = any(cell["first_layer"] == _NONE for cell in cells)
+    return sorted(layers, key=int) + [_NONE] * none
 
 
 def _shades(outcomes: Sequence[str]) -> list[str]:

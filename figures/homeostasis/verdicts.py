@@ -56,7 +56,7 @@ def hypotheses(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     )
     named = {row["hypothesis"]: plain(row["statement"]) for row in rows}
     notes = missing_notes(table.drop(columns="layer"), "effect", "hypothesis", named.__getitem__)
-    finish(figure, _title(table), caption, notes)
+    finish(figure, _title(table), caption, notes, room=22)
     return figure.update_layout(margin_r=190)
 
 
