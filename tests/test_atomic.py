@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from tl_geometry import atomic
+from tl_geometry.runs import atomic
 
 
 def names(folder: Path) -> list[str]:

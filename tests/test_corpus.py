@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tl_geometry.pocket import bank as bank_module
 from tl_geometry.pocket import corpus, splits
 from tl_geometry.pocket.corpus import SPLITS, TRAITS
+from tl_geometry.pocket.reflection import tail_types
 from tl_geometry.pocket.requests import wordings
 from tl_geometry.pocket.world_axioms import AXIOMS
 from tl_geometry.pocket.world_bank import CONTROLS, ENDINGS, GROUPS, LEVELS, PLAIN
@@ -242,7 +242,7 @@ def test_the_last_words_repeat_as_much_on_both_sides() -> None:
 
 def test_tail_types_counts_words_without_case_and_punctuation() -> None:
     assert corpus.tail_types("one two. Two, THREE one") == 3
-    assert bank_module.tail_types("x " * 5 + "a b", n=2) == 2
+    assert tail_types("x " * 5 + "a b", n=2) == 2
 
 
 def test_no_bank_text_and_no_bank_subject_is_in_the_training_text() -> None:

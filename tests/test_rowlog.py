@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tl_geometry.rowlog import RowLog
+from tl_geometry.runs.rowlog import RowLog
 
 
 @pytest.fixture

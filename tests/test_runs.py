@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tl_geometry.lock import HOLDER, LOCK
 from tl_geometry.runs import (
     FolderBusyError,
     Spec,
@@ -24,6 +23,7 @@ from tl_geometry.runs import (
     state,
     versions,
 )
+from tl_geometry.runs.lock import HOLDER, LOCK
 
 MODEL = {"name": "owner/tiny", "source": "owner/tiny", "revision": "0123abc"}
 
@@ -237,7 +237,7 @@ def test_a_second_process_is_told_who_holds_the_folder(folder: Path, tmp_path: P
     script.write_text(
         "import sys\n"
         "from pathlib import Path\n"
-        "from tl_geometry.lock import FolderBusyError, locked\n"
+        "from tl_geometry.runs.lock import FolderBusyError, locked\n"
         "try:\n"
         "    with locked(Path(sys.argv[1])):\n"
         "        sys.exit(0)\n"

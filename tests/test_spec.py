@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tl_geometry.canonical import canonical_json, differences, digest, plain
-from tl_geometry.spec import NOT_IN_KEY, Spec
+from tl_geometry.runs.canonical import canonical_json, differences, digest, plain
+from tl_geometry.runs.spec import NOT_IN_KEY, Spec
 
 MODEL = {"name": "tiny", "source": "owner/tiny", "revision": "0123abc"}
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tl_geometry.atomic import space_needed, sync_folder
-from tl_geometry.canonical import plain
+from tl_geometry.runs.atomic import space_needed, sync_folder
+from tl_geometry.runs.canonical import plain
 
 Row = Mapping[str, Any]
 

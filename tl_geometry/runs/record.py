@@ -1,10 +1,4 @@
-"""The resumable record of a run: a folder that can be killed at any moment and goes on from there.
-
-    spec.json  summary.json  log.txt  tables/  figures/  <model>/rows.jsonl  <model>/artifacts/
-
-Rows are the record (`RowLog`); tables, figures and summary are made from them and written whole.
-`summary.json` comes last: with it, and the same key in it, the run is finished.
-"""
+"""An open run: what may be written into its folder, and how it is begun or taken up again."""
 
 import logging
 import time
@@ -18,38 +12,22 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from tl_geometry import atomic
-from tl_geometry.canonical import differences, plain
-from tl_geometry.environment import versions
-from tl_geometry.lock import FolderBusyError, locked
-from tl_geometry.logs import logged
-from tl_geometry.rowlog import RowLog
-from tl_geometry.run_folders import (
+from tl_geometry.runs import atomic
+from tl_geometry.runs.canonical import differences, plain
+from tl_geometry.runs.environment import versions
+from tl_geometry.runs.folders import (
     LOG,
     SPEC,
     make_run_folder,
     move_aside,
     read_json,
     refuse_foreign,
-    run_folder,
-    run_name,
     slug,
-    state,
 )
-from tl_geometry.spec import Spec
-
-__all__ = [
-    "FolderBusyError",
-    "Policy",
-    "RowLog",
-    "Run",
-    "Spec",
-    "open_run",
-    "run_folder",
-    "run_name",
-    "state",
-    "versions",
-]
+from tl_geometry.runs.lock import locked
+from tl_geometry.runs.logs import logged
+from tl_geometry.runs.rowlog import RowLog
+from tl_geometry.runs.spec import Spec
 
 Policy = Literal["resume", "fresh", "skip"]
 

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
-from tl_geometry.atomic import PARTIAL, sync_folder
-from tl_geometry.lock import HOLDER, LOCK
-from tl_geometry.spec import Spec
+from tl_geometry.runs.atomic import PARTIAL, sync_folder
+from tl_geometry.runs.lock import HOLDER, LOCK
+from tl_geometry.runs.spec import Spec
 
 SPEC, SUMMARY, LOG = "spec.json", "summary.json", "log.txt"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from tl_geometry.atomic import write_json
+from tl_geometry.runs.atomic import write_json
 
 LOCK, HOLDER = ".lock", ".lock.json"
 

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from tl_geometry.canonical import plain
+from tl_geometry.runs.canonical import plain
 
 PARTIAL = ".partial"
 """Ending of files that are being written; one that is left over belongs to a killed process."""

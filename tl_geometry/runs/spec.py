@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import PurePath
 from typing import Any
 
-from tl_geometry.canonical import digest, plain
+from tl_geometry.runs.canonical import digest, plain
 
 NOT_IN_KEY = frozenset(
     {
