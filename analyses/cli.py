@@ -1,11 +1,12 @@
 """The command-line grammar that all analyses share. Imports no torch: `--help` must be quick."""
 
 import logging
+import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, NoReturn, TypeVar
 
 import tyro
 
@@ -68,6 +69,21 @@ class Common:
             raise ValueError(f"--{chosen[0]} and --{chosen[1]} exclude each other: choose one")
         return chosen[0] if chosen else "resume"  # type: ignore[return-value]  # names of Policy
 
+    def check(self) -> None:
+        """ValueError for settings that no model could make right."""
+        _ = self.policy
+        if not self.models:
+            raise ValueError("no model is named: give one, e.g. --model pocket-mistral")
+        if len(self.models) > 1 and self.run is not None:
+            raise ValueError(
+                f"--run {self.run} names one run, and {len(self.models)} models make as many: "
+                "leave it out, or run them one by one"
+            )
+        if self.batch_size is not None and self.batch_size < 1:
+            raise ValueError(f"batch_size={self.batch_size}: a pass holds at least 1 pair")
+        if self.seed < 0:
+            raise ValueError(f"seed={self.seed}: a seed is 0 or more")
+
 
 ConfigT = TypeVar("ConfigT", bound=Common)
 
@@ -77,48 +93,78 @@ def parse(
     question: str,
     args: list[str] | None = None,
     presets: Mapping[str, ConfigT] = {},  # noqa: B006 # never written to
+    sizes: tuple[str, ...] = (),
 ) -> ConfigT:
-    """The settings on the command line, over those of `--preset`, over the defaults.
+    """The settings on the command line, over `--limit`, over `--preset`, over the defaults.
 
-    Comma lists are accepted where spaces separate. An unknown preset ends the program.
+    `sizes` are the options that `--limit` stands in for: where one of them is given, it counts.
+    Comma lists are accepted where spaces separate. Settings that contradict each other and
+    unknown presets end the program with one sentence and status 2.
     """
-    given = _without_commas(sys.argv[1:] if args is None else args)
+    given = _without_commas(_split_equals(sys.argv[1:] if args is None else args))
     name = _preset(given)
     if name is not None and name not in presets:
-        sys.stderr.write(f"unknown preset {name!r}; there is: {', '.join(presets)}\n")
-        raise SystemExit(BAD_INPUT)
-    return tyro.cli(
+        _refuse(f"unknown preset {name!r}; there is: {', '.join(presets)}")
+    parsed = tyro.cli(
         config,
+        prog=f"python -m {config.__module__.rpartition('.')[0]}",
         description=question,
         args=given,
         default=config() if name is None else presets[name],
         config=(tyro.conf.OmitArgPrefixes,),
     )
+    try:
+        parsed.check()
+    except ValueError as error:
+        _refuse(str(error))
+    explicit = [option for option in sizes if option in given]
+    if explicit and parsed.limit is not None:
+        sys.stderr.write(f"{explicit[0]} is given, so --limit {parsed.limit} does not count\n")
+        return replace(parsed, limit=None)
+    return parsed
+
+
+def _refuse(sentence: str) -> NoReturn:
+    sys.stderr.write(f"{sentence}\n")
+    raise SystemExit(BAD_INPUT)
 
 
 def _preset(args: list[str]) -> str | None:
-    for option, value in zip(args, [*args[1:], ""], strict=True):
-        if option == "--preset":
-            return value
-        if option.startswith("--preset="):
-            return option.removeprefix("--preset=")
-    return None
+    """The last one counts, as with every option."""
+    options = [v for option, v in zip(args, [*args[1:], ""], strict=True) if option == "--preset"]
+    return options[-1] if options else None
+
+
+def _split_equals(args: list[str]) -> list[str]:
+    """`--option=value` → `--option value`."""
+    return [part for arg in args for part in (arg.split("=", 1) if arg[:2] == "--" else [arg])]
 
 
 def _without_commas(args: list[str]) -> list[str]:
-    """`--models a,b` → `--models a b`; paths and texts with a comma stay whole."""
+    """`--models a,b` → `--models a b`; a folder with a comma in its name stays whole, and so does
+    the value of every option that takes one."""
     lists = {"--models", "--model", "--conditions", "--export"}
     result: list[str] = []
     inside = False
     for arg in args:
         if arg.startswith("--"):
             inside = arg in lists
-        result += arg.split(",") if inside and not arg.startswith("--") else [arg]
+        whole = not inside or arg.startswith("--") or os.path.exists(arg)
+        result += [arg] if whole else [part.strip() for part in arg.split(",") if part.strip()]
     return result
 
 
+class OneSentence(logging.Formatter):
+    """The message without its traceback, which is in the run's log file."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return record.getMessage()
+
+
 def log_to_terminal() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.setFormatter(OneSentence())
+    logging.basicConfig(level=logging.INFO, handlers=[terminal])
     for chatty in ("httpx", "urllib3", "choreographer", "kaleido", "filelock"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 

@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
+from safetensors import SafetensorError
 from transformer_lens.model_protocol import TransformerLensModel
 
 if TYPE_CHECKING:
@@ -216,7 +218,7 @@ def load_model(
     unknown dtype or quantisation.
     """
     spec = resolve(name_or_path, revision)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = chosen_device(device)
     hf_model, tokenizer = _load_hf(spec, device, dtype, quantization, trust_remote_code)
     placed = quantization in ("int8", "nf4")  # by bitsandbytes, which cannot be moved afterwards
     return wrap(hf_model, tokenizer, source=spec.source, device=None if placed else device)
@@ -265,10 +267,27 @@ def _load_hf(
     try:
         tokenizer = AutoTokenizer.from_pretrained(spec.source, **common)
         hf_model = AutoModelForCausalLM.from_pretrained(spec.source, **options)
-    except (OSError, ValueError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except (OSError, ValueError, ImportError, SafetensorError) as error:
+        reason = shorten(str(error), 300, placeholder=" …")
         raise ValueError(f"cannot load {spec.name} from {spec.source}: {reason}") from error
     return hf_model, tokenizer
+
+
+def chosen_device(name: str | None) -> str:
+    """The named device; by default CUDA where there is one. ValueError if it is not there."""
+    cuda = torch.cuda.is_available()
+    if name is None:
+        return "cuda" if cuda else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"unknown device {name!r}; use cpu, cuda, cuda:1, … or mps") from error
+    if device.type == "cuda" and not (cuda and (device.index or 0) < torch.cuda.device_count()):
+        raise ValueError(
+            f"device {name!r} is not there: torch sees {torch.cuda.device_count()} CUDA devices; "
+            "use --device cpu, or install a build of torch for your GPU"
+        )
+    return name
 
 
 def torch_dtype(dtype: str | None, device: str) -> torch.dtype | str:

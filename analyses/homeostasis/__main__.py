@@ -21,16 +21,21 @@ from analyses.cli import (
     log_to_terminal,
     parse,
 )
-from analyses.homeostasis.config import PRESETS, Config
+from analyses.homeostasis.config import PRESETS, SIZES, Config
 
 log = logging.getLogger("homeostasis")
 
 
 def main(args: list[str] | None = None) -> int:
-    config = parse(Config, __doc__ or "", args, PRESETS)
+    config = parse(Config, __doc__ or "", args, PRESETS, SIZES)
     log_to_terminal()
-    statuses = [_one(replace(config, models=(name,))) for name in config.models]
-    return max(statuses, default=BAD_INPUT)
+    worst = OK
+    for name in config.models:
+        status = _one(replace(config, models=(name,)))
+        if status == INTERRUPTED:
+            return status
+        worst = max(worst, status)
+    return worst
 
 
 def _one(config: Config) -> int:
@@ -65,9 +70,11 @@ def _dry_run(config: Config) -> int:
 def _run(config: Config) -> int:
     from analyses.homeostasis.plan import folder_of, make_plan
     from analyses.homeostasis.run import run
-    from analyses.sinks import to_wandb
+    from analyses.sinks import check_wandb, to_wandb
     from tl_geometry.runs import state
 
+    if config.wandb:
+        check_wandb()
     plan = make_plan(config)
     folder = folder_of(plan)
     if not (config.resume or config.fresh or config.skip) and state(folder) != "absent":

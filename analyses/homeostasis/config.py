@@ -30,4 +30,6 @@ class Config(Common):
     """`seed`: the plan's own model, Mistral-7B-Instruct-v0.2, with its 151 pairs."""
 
 
+SIZES = ("--pairs",)
+"""What `--limit` stands in for: given explicitly, they count and it does not."""
 PRESETS = {"seed": Config(models=("mistral-7b",), preset="seed")}

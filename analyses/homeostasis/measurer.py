@@ -68,7 +68,7 @@ class HomeostasisMeasurer:
         setup = self._setup(patch_layer)
         target, donor = (tuple(ids) for ids in encode(self.model, [base_text, rec_text]))
         for name, ids in (("base_text", target), ("rec_text", donor)):
-            n = len(ids) - (ids[0] == self.model.tokenizer.bos_token_id)
+            n = len(ids) - (ids[:1] == (self.model.tokenizer.bos_token_id,))
             if n < self.window:
                 raise ValueError(
                     f"{name} has {n} tokens, the window is {self.window}: "

@@ -18,6 +18,7 @@ from tl_geometry.models import (
     Model,
     ModelSize,
     ModelSpec,
+    chosen_device,
     identity,
     is_pocket,
     resolve,
@@ -69,7 +70,7 @@ class Plan:
     def spec(self) -> Spec:
         """Everything that changes a number, and nothing else: its hash is the run's key."""
         config, who = self.config, identity(self.model)
-        device = config.device or ("cuda" if torch.cuda.is_available() else "cpu")
+        device = chosen_device(config.device)
         prompts = (
             self.bank if self.listed is None else [p for pair in self.listed for p in _both(pair)]
         )
@@ -96,8 +97,14 @@ class Plan:
 
 def make_plan(config: Config) -> Plan:
     """Check the request against the model's own configuration; ValueError says what to change."""
+    config.check()
     if len(config.models) != 1:
         raise ValueError(f"one model a run, got {len(config.models)}: run them one by one")
+    if config.pairs_file is not None and config.pairs != Config.pairs:
+        raise ValueError(
+            f"pairs={config.pairs} and a file of pairs ({config.pairs_file}): leave out --pairs; "
+            "--limit takes the first of the file"
+        )
     model = resolve(config.models[0], config.revision)
     size = size_of(model)
     bank = load_bank(config.prompts or ("pocket" if is_pocket(model) else "bank"))
@@ -178,6 +185,11 @@ def chosen_pairs(plan: Plan, model: Model) -> tuple[tuple[Pair, ...], list[tuple
     ids = encode(model, [prompt.text for prompt in texts])
     bos = model.tokenizer.bos_token_id
     lengths = {p.id: len(row) - (row[0] == bos) for p, row in zip(texts, ids, strict=True)}
+    if (longest := max(lengths.values())) < window:
+        raise ValueError(
+            f"window={window} is longer than every prompt (at most {longest} tokens here): use a "
+            f"--window of up to {longest}, or longer prompts"
+        )
     if plan.listed is None:
         pairing = pairs(plan.bank, plan.config.pairs, plan.config.seed, lengths, min_length=window)
         missing = [("prompt", prompt.id, reason) for prompt, reason in pairing.excluded]
@@ -192,7 +204,7 @@ def chosen_pairs(plan: Plan, model: Model) -> tuple[tuple[Pair, ...], list[tuple
             usable.append(pair)
     if not usable:
         raise ValueError(
-            f"the window of {window} tokens is longer than a text of every pair; "
+            f"window={window} is longer than a text of every pair; "
             "use a smaller --window or longer texts"
         )
     return tuple(usable), missing
@@ -217,11 +229,14 @@ def tokenized(plan: Plan, model: Model, chosen: Sequence[Pair]) -> list[PairToke
 def batch_size_for(model: Model, n_tokens: int, n_conditions: int) -> int:
     """Pairs a batch whose activations stay within the budget, at most `MAX_BATCH`."""
     cfg: Any = model.cfg
-    device = torch.device(cfg.device or "cpu")
-    budget = torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else CPU_BUDGET
     per_pair = (n_conditions + 2) * row_bytes(
         cfg.d_model, cfg.d_mlp or 4 * cfg.d_model, cfg.n_heads, n_tokens
     )
+    return _fitting(per_pair, torch.device(cfg.device or "cpu"))
+
+
+def _fitting(per_pair: int, device: torch.device) -> int:
+    budget = torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else CPU_BUDGET
     return max(1, min(MAX_BATCH, budget // per_pair))
 
 
@@ -232,27 +247,34 @@ def row_bytes(d_model: int, d_mlp: int, n_heads: int, n_tokens: int) -> int:
 
 def cost(plan: Plan, n_tokens: int = 48) -> Mapping[str, Any]:
     """For --dry-run: passes in units of one text through one block, and memory."""
-    setup, size = plan.setup, plan.size
+    setup, size, config = plan.setup, plan.size, plan.config
     rows = (len(setup.conditions) + 2) * plan.n_pairs
     behind = size.n_layers - setup.patch_layer
-    width = 2 if size.dtype in ("bfloat16", "float16") else 4
+    per_pair = (len(setup.conditions) + 2) * row_bytes(
+        size.d_model, size.d_mlp, size.n_heads, n_tokens
+    )
+    device = torch.device(chosen_device(config.device))
+    batch = min(plan.n_pairs, config.batch_size or _fitting(per_pair, device))
     return {
         "model loads": 1,
         "conditions": len(setup.conditions),
         "pairs": plan.n_pairs,
         "forward passes (texts × blocks)": 2 * plan.n_pairs * setup.patch_layer + rows * behind,
         "the plain way would need": rows * size.n_layers,
-        "weights, MiB": round(width * size.parameters / 2**20),
-        "activations of a batch, MiB (at most)": round(
-            min(
-                CPU_BUDGET,
-                MAX_BATCH
-                * (len(setup.conditions) + 2)
-                * row_bytes(size.d_model, size.d_mlp, size.n_heads, n_tokens),
-            )
-            / 2**20
+        "pairs a batch": batch,
+        "weights, MiB": round(_weight_bytes(plan) * size.parameters / 2**20),
+        f"activations of a batch, MiB (texts of {n_tokens} tokens)": round(
+            batch * per_pair / 2**20
         ),
     }
+
+
+def _weight_bytes(plan: Plan) -> float:
+    """Of one parameter, as it will be loaded."""
+    if plan.config.quantization != "none":
+        return {"int8": 1, "nf4": 0.5}[plan.config.quantization]
+    dtype = plan.size.dtype if plan.spec.dtype == "auto" else plan.spec.dtype
+    return 2 if dtype in ("bfloat16", "float16") else 4
 
 
 def folder_of(plan: Plan) -> Path:

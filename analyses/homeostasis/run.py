@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from accelerate.utils.memory import should_reduce_batch_size
+import torch
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from tqdm.auto import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -145,18 +146,37 @@ def _halved(
     model: Model, setup: Setup, tokens: Sequence[PairTokens], batch: Sequence[int]
 ) -> Iterator[tuple[Sequence[int], Sequence[Mapping[str, Any]]]]:
     """The batch, in halves of halves where memory does not suffice; a failure is a result."""
+    results = _attempt(model, setup, [tokens[i] for i in batch])
+    if results is not None:
+        yield batch, results
+        return
+    # Only here, when the error is gone: its traceback kept the tensors of the failed pass.
+    clear_device_cache(garbage_collection=True)
+    half = len(batch) // 2
+    log.warning("out of memory with %d pairs: trying %d", len(batch), half)
+    yield from _halved(model, setup, tokens, batch[:half])
+    yield from _halved(model, setup, tokens, batch[half:])
+
+
+def _attempt(
+    model: Model, setup: Setup, pairs: Sequence[PairTokens]
+) -> Sequence[Mapping[str, Any]] | None:
+    """What was measured, or why it failed; None if fewer pairs may fit into memory."""
     try:
-        yield batch, measure(model, [tokens[i] for i in batch], setup)
-    except RuntimeError as error:
-        if len(batch) > 1 and should_reduce_batch_size(error):
-            log.warning("out of memory with %d pairs: trying %d", len(batch), len(batch) // 2)
-            half = len(batch) // 2
-            yield from _halved(model, setup, tokens, batch[:half])
-            yield from _halved(model, setup, tokens, batch[half:])
-            return
-        reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
-        log.error("%d pairs failed: %s", len(batch), reason)
-        yield batch, [{"status": "failed", "reason": reason}] * len(batch)
+        return measure(model, pairs, setup)
+    # Whatever a model's own code raises: the other batches can still be measured.
+    except Exception as error:
+        if len(pairs) > 1 and _out_of_memory(error):
+            return None
+        reason = f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}"
+        log.error("%d pairs failed: %s", len(pairs), reason, exc_info=True)
+        return [{"status": "failed", "reason": reason}] * len(pairs)
+
+
+def _out_of_memory(error: Exception) -> bool:
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or should_reduce_batch_size(
+        error
+    )
 
 
 def _row(window: int, pair: PairTokens, number: int, result: Mapping[str, Any]) -> dict[str, Any]:

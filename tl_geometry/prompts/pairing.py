@@ -81,8 +81,9 @@ def _check_enough(n: int, donors: int, targets: int, excluded: int, min_length: 
     if 1 <= n <= most:
         return
     raise ValueError(
-        f"{n} pairs are asked for, and the bank supports 1 to {most}: {donors} recursive and "
-        f"{targets} plain prompts of at least {min_length} tokens ({excluded} are shorter); "
+        f"{n} pairs are asked for, and the bank supports {f'1 to {most}' if most else 'none'}: "
+        f"{donors} recursive and {targets} plain prompts of at least {min_length} tokens "
+        f"({excluded} are shorter); "
         "ask for fewer pairs or add prompts"
     )
 
