@@ -50,8 +50,9 @@ def change(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     caption = (
         "Mean size of the change of log R_V against the same text unpatched, with 95 % BCa "
         f"bootstrap intervals over pairs (n = {n_range(table)}{coupled(table)}). At the patch "
-        "layer it is fixed by the two texts and says nothing about how the model answers; R_V's early layer "
-        "cancels in the change. The measure has no sign: it cannot say whether R_V rose or fell."
+        "layer it is fixed by the two texts and says nothing about how the model answers; R_V's "
+        "early layer cancels in the change. The measure has no sign: it cannot say whether R_V "
+        "rose or fell."
     )
     twice = [f"{a} ({b})" for a, b in _SAME.items() if {a, b} <= set(present)]
     notes = missing_notes(table, "change")

@@ -55,10 +55,10 @@ def timing(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     share = _share(known)
     caption = (
         f"First layer behind the patch at which {share} of the change of log R_V is gone, in each "
-        f"bootstrap resample of the pairs (n = {n_range(table)}{coupled(table)}); ◆ marks the answer of the pairs "
-        "as measured, “none” means at no later layer, and layers that are never first are not "
-        "listed. No interval: the bar is the whole distribution. It is over pairs of texts in "
-        "this one model, not over models."
+        f"bootstrap resample of the pairs (n = {n_range(table)}{coupled(table)}); ◆ marks the "
+        "answer of the pairs as measured, “none” means at no later layer, and layers that are "
+        "never first are not listed. No interval: the bar is the whole distribution. It is over "
+        "pairs of texts in this one model, not over models."
     )
     absent = without(table, "status", "ok").assign(
         estimate=float("nan"), low=float("nan"), high=float("nan")
