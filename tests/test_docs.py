@@ -1,5 +1,6 @@
 """The pages tell people to click, to type and to import: all of it has to be there."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -55,6 +56,18 @@ def test_files_that_are_named_exist(page: Path) -> None:
 def test_python_blocks_compile(page: Path) -> None:
     for block in python_blocks(text(page)):
         compile(block, named(page), "exec")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_what_python_blocks_import_and_call_can_be_called(page: Path) -> None:
+    for block in python_blocks(text(page)):
+        tree = ast.parse(block)
+        called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+        found: dict[str, object] = {}
+        for node in tree.body:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                exec(ast.unparse(node), found)
+        assert [name for name in called & set(found) if not callable(found[name])] == []
 
 
 def test_the_map_of_the_pages_is_complete() -> None:

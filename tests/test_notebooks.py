@@ -2,6 +2,7 @@
 
 import ast
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def test_every_figure_is_shown_and_explained() -> None:
     from figures.homeostasis import FIGURES
 
     content = json.loads((ROOT / "notebooks" / "02_homeostasis.ipynb").read_text("utf-8"))
-    pairs = list(zip(content["cells"], [*content["cells"][1:], None], strict=True))
+    pairs = list(pairwise(content["cells"]))
     for name in FIGURES:
         after = [then for cell, then in pairs if f'figures["{name}"]' in source(cell)]
         assert len(after) == 1 and after[0]["cell_type"] == "markdown", name
