@@ -102,7 +102,8 @@ def test_the_page_opens_without_network_and_without_errors(opened: str) -> None:
 
 
 def test_every_figure_is_drawn(opened: str, run_dir: Path) -> None:
-    places = opened.split('data-figure="')[1:]
+    # Up to the end of each figure: plotly's own code, further down, names its classes too.
+    places = [rest.split("</figure>")[0] for rest in opened.split('data-figure="')[1:]]
     names = {place.split("-data", 1)[0] for place in places}
     assert names == {path.stem for path in (run_dir / "figures").glob("*.json")}
     assert len(names) == 9
@@ -113,6 +114,17 @@ def test_text_from_data_is_never_executed(opened: str, page: str) -> None:
     assert "<title>owned" not in opened and "onerror=alert(1)>" not in page
     assert "<script>document" not in page
     assert "&lt;img src=x onerror=alert(1)&gt;" in page, "it is shown as text"
+
+
+def test_a_figure_cannot_end_the_script_that_holds_it() -> None:
+    from figures.report import report_html
+    from figures.style import finish, grid
+
+    figure = finish(grid().add_annotation(text=HOSTILE), HOSTILE, HOSTILE)
+    text = report_html("t", {}, {"hostile": figure}, {}, [])
+    assert HOSTILE not in text
+    inside = text.split('id="hostile-data">', 1)[1].split("</script>", 1)[0]
+    assert json.loads(inside)["layout"]["meta"]["caption"] == HOSTILE
 
 
 def test_the_banner_is_the_first_thing_that_is_read(page: str) -> None:
