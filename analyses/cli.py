@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn, TypeVar
 
@@ -131,8 +132,8 @@ def _refuse(sentence: str) -> NoReturn:
 
 def _preset(args: list[str]) -> str | None:
     """The last one counts, as with every option."""
-    options = [v for option, v in zip(args, [*args[1:], ""], strict=True) if option == "--preset"]
-    return options[-1] if options else None
+    names = [value for option, value in pairwise(args) if option == "--preset"]
+    return names[-1] if names else None
 
 
 def _split_equals(args: list[str]) -> list[str]:
