@@ -91,13 +91,13 @@ def _figure(name: str, figure: go.Figure) -> dict[str, Any]:
         margin_t=(layout(figure).margin.t or 0) - gone + _BUTTONS,
         height=layout(figure).height - gone + _BUTTONS,
     )
-    content = (page.to_json() or "").translate({ord(c): f"\\u{ord(c):04x}" for c in "<>&"})
     return {
         "name": name,
         "title": meta.get("title", name),
         "caption": meta.get("caption", ""),
         "height": layout(page).height,
-        "json": Markup(content),
+        # plotly writes <, > and / as \\u003c …, so no text can end the script that holds it.
+        "json": Markup(page.to_json()),
     }
 
 

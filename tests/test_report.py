@@ -110,6 +110,12 @@ def test_every_figure_is_drawn(opened: str, run_dir: Path) -> None:
     assert all("main-svg" in place for place in places)
 
 
+def test_no_button_offers_to_send_the_figure_anywhere(opened: str) -> None:
+    places = opened.split('data-figure="', 1)[1].rsplit("</figure>", 1)[0]
+    assert "Zoom" in places, "there are buttons"
+    assert not re.search("cloud|share|upload", re.sub(r"<path[^>]*>", "", places), re.IGNORECASE)
+
+
 def test_text_from_data_is_never_executed(opened: str, page: str) -> None:
     assert "<title>owned" not in opened and "onerror=alert(1)>" not in page
     assert "<script>document" not in page
