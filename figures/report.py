@@ -96,7 +96,7 @@ def _figure(name: str, figure: go.Figure) -> dict[str, Any]:
         "title": meta.get("title", name),
         "caption": meta.get("caption", ""),
         "height": layout(page).height,
-        # plotly writes <, > and / as \\u003c …, so no text can end the script that holds it.
+        # plotly writes <, > and / as \u003c …, so no text can end the script that holds it.
         "json": Markup(page.to_json()),
     }
 
