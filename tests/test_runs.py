@@ -310,6 +310,19 @@ def test_messages_and_errors_are_in_the_log_file_while_the_run_is_open(folder: P
     assert text.index("new run tiny") < text.index("going on with the run tiny")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_log_that_a_full_disk_does_not_take_is_no_obstacle(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    finished(folder)
+    (folder / "log.txt").unlink()
+    (folder / "log.txt").symlink_to("/dev/full")
+    with open_run(folder, spec()) as run:
+        logging.getLogger("analyses").info("not recorded")
+        assert run.log("owner/tiny").append([{"key": "b"}]) == 1
+    assert capsys.readouterr().err == ""
+
+
 def test_logging_is_left_as_it_was(folder: Path, monkeypatch):
     root, own = logging.getLogger(), logging.getLogger("tl_geometry")
     monkeypatch.setattr(own, "level", logging.ERROR)

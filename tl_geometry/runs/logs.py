@@ -2,14 +2,29 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from tl_geometry.runs.atomic import space_needed
+
+
+class LogFile(logging.FileHandler):
+    """Goes on without the lines that a full disk does not take: the record's own writes say it in
+    one sentence, which tracebacks about the log would bury."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        pass
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()
 
 
 @contextmanager
 def logged(path: Path) -> Iterator[None]:
     """Messages of this project from INFO up, and warnings of everything else, go to the file."""
-    handler = logging.FileHandler(path, encoding="utf-8")
+    with space_needed(path):
+        handler = LogFile(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root, own = logging.getLogger(), [logging.getLogger(n) for n in ("tl_geometry", "analyses")]
     levels = [logger.level for logger in own]
