@@ -18,9 +18,9 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from analyses.homeostasis.conditions import CONDITIONS, PairTokens, row_plan
+from analyses.homeostasis.cost import batch_size_for
 from analyses.homeostasis.measure import Setup, measure
-from analyses.homeostasis.recovery import other_target
-from analyses.homeostasis.run import batch_size_for
+from analyses.homeostasis.resampler import other_target
 from benchmarks.timing import Claim, peak_mebibytes, seconds
 from tl_geometry.geometry import participation_ratio
 from tl_geometry.models import Model

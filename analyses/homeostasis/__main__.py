@@ -54,7 +54,8 @@ def _one(config: Config) -> int:
 
 
 def _dry_run(config: Config) -> int:
-    from analyses.homeostasis.plan import cost, folder_of, make_plan
+    from analyses.homeostasis.cost import cost
+    from analyses.homeostasis.plan import folder_of, make_plan
 
     plan = make_plan(config)
     lines = [

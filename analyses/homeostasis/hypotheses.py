@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 
 from analyses.homeostasis.mechanisms import SIDES
-from analyses.homeostasis.recovery import Resampler, cells, complete, difference
+from analyses.homeostasis.recovery import cells, complete, difference
+from analyses.homeostasis.resampler import Resampler
 from analyses.homeostasis.sample import Sample
 from tl_geometry.bootstrap import BootstrapResult
 from tl_geometry.resampling import mean_of

@@ -15,10 +15,11 @@ import pandas as pd
 
 from analyses.homeostasis.conditions import CONDITIONS, UNPATCHED, PairTokens
 from analyses.homeostasis.hypotheses import hypothesis_table
+from analyses.homeostasis.inputs import writable_conditions
 from analyses.homeostasis.measure import Setup, measure
 from analyses.homeostasis.mechanisms import mechanism_table
-from analyses.homeostasis.plan import writable_conditions
-from analyses.homeostasis.recovery import Resampler, couples, recovery_table, timing_table
+from analyses.homeostasis.recovery import recovery_table, timing_table
+from analyses.homeostasis.resampler import Resampler, couples
 from analyses.homeostasis.sample import Sample
 from tl_geometry.models import Model, load_model
 from tl_geometry.sites import EARLY_DEPTH, LATE_DEPTH, check_layers, layer_at

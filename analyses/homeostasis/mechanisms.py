@@ -11,7 +11,8 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from analyses.homeostasis.recovery import Resampler, cells, complete, difference
+from analyses.homeostasis.recovery import cells, complete, difference
+from analyses.homeostasis.resampler import Resampler
 from analyses.homeostasis.sample import Sample
 from tl_geometry.association import partial_association
 from tl_geometry.bootstrap import BootstrapResult

@@ -12,14 +12,10 @@ from tqdm.auto import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from analyses.homeostasis.conditions import PairTokens
+from analyses.homeostasis.cost import batch_size_for
+from analyses.homeostasis.inputs import chosen_pairs, tokenized, writable_conditions
 from analyses.homeostasis.measure import Setup, measure
-from analyses.homeostasis.plan import (
-    Plan,
-    batch_size_for,
-    chosen_pairs,
-    tokenized,
-    writable_conditions,
-)
+from analyses.homeostasis.plan import Plan
 from tl_geometry.models import Model
 from tl_geometry.runs import RowLog, Run
 

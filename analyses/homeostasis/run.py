@@ -14,7 +14,8 @@ from analyses.homeostasis.hypotheses import hypothesis_table
 from analyses.homeostasis.mechanisms import mechanism_table
 from analyses.homeostasis.plan import Plan, folder_of, make_plan
 from analyses.homeostasis.recording import Missing, measured
-from analyses.homeostasis.recovery import Resampler, couples, recovery_table, timing_table
+from analyses.homeostasis.recovery import recovery_table, timing_table
+from analyses.homeostasis.resampler import Resampler, couples
 from analyses.homeostasis.sample import Sample
 from analyses.homeostasis.summary import summarize
 from analyses.homeostasis.tables import layer_table, missing_table, pair_table, profile_table

@@ -12,7 +12,7 @@ from tiny import FAMILIES, Tiny, tiny
 from analyses.homeostasis.conditions import CONDITIONS, SAME_AS, PairTokens, row_plan
 from analyses.homeostasis.measure import Setup, measure
 from analyses.homeostasis.patches import held_sites, patched
-from analyses.homeostasis.recovery import other_target
+from analyses.homeostasis.resampler import other_target
 from tl_geometry import sites
 from tl_geometry.capture import last_logits, observed, residual_before
 from tl_geometry.geometry import participation_ratio

@@ -9,13 +9,8 @@ import pytest
 from analyses.homeostasis.conditions import CONDITIONS
 from analyses.homeostasis.hypotheses import hypothesis_table
 from analyses.homeostasis.mechanisms import associations, contributions
-from analyses.homeostasis.recovery import (
-    Resampler,
-    couples,
-    other_target,
-    recovery_table,
-    timing_table,
-)
+from analyses.homeostasis.recovery import recovery_table, timing_table
+from analyses.homeostasis.resampler import Resampler, couples, other_target
 from analyses.homeostasis.sample import Sample
 from analyses.homeostasis.tables import layer_table, pair_table
 
