@@ -3,6 +3,7 @@
 Tables share these columns: layer, depth_percent, estimate, low, high, n, status, reason.
 """
 
+import math
 from collections.abc import Iterable
 from itertools import groupby
 from typing import Any
@@ -143,6 +144,19 @@ def padded_range(table: pd.DataFrame, *include: float, within: float = np.inf) -
     low, high = min([*include, *inside.tolist()]), max([*include, *inside.tolist()])
     air = 0.06 * (high - low) or 1.0
     return [low - air, high + air]
+
+
+def log_axis(low: float, high: float) -> dict[str, Any]:
+    """A log axis whose ticks are written in full: 0.02, not a small 2 below 0.01."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    steps = (1, 2, 5) if len(decades) <= 5 else (1,)
+    ticks = [float(f"{step}e{decade}") for decade in decades for step in steps]
+    return {
+        "type": "log",
+        "range": [math.log10(low), math.log10(high)],
+        "tickvals": ticks,
+        "ticktext": [f"{tick:g}" for tick in ticks],
+    }
 
 
 def level_line(figure: go.Figure, y: float, *, row: int = 1, col: int = 1) -> None:

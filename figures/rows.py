@@ -18,6 +18,10 @@ def without(table: pd.DataFrame, column: str, value: object) -> pd.DataFrame:
     return cast(pd.DataFrame, table[table[column] != value])
 
 
+def where(table: pd.DataFrame, flags: Any) -> pd.DataFrame:
+    return cast(pd.DataFrame, table[flags])
+
+
 def count(flags: Any) -> int:
     """How many are true; the sum, where they are numbers."""
     return int(np.sum(flags.to_numpy()))

@@ -60,12 +60,14 @@ def missing_notes(
         rows = absent.setdefault((kind, reason(cell)), pd.DataFrame())
         absent[kind, reason(cell)] = pd.concat([rows, pd.DataFrame([cell])])
     return [
-        f"{kind}: {'; '.join(_where(rows, column, named))}: {why}"
+        f"{kind}: {'; '.join(places(rows, column, named))}: {why}"
         for (kind, why), rows in absent.items()
     ]
 
 
-def _where(table: pd.DataFrame, column: str, named: Callable[[str], str]) -> list[str]:
+def places(
+    table: pd.DataFrame, column: str = "condition", named: Callable[[str], str] = plain
+) -> list[str]:
     """Names with their layers; names with the same layers share them."""
     by_layers: dict[str, list[str]] = {}
     for name in values_of(table, column):

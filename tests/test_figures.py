@@ -41,7 +41,7 @@ def recovery_table() -> pd.DataFrame:
         for layer in LAYERS:
             where = {"readout": "r_v", "condition": condition, **place(layer)}
             where |= {"definitional": layer == LAYERS[0]}
-            size = cells(0.9 - 0.1 * c - 0.2 * (layer - 5), 0.03)
+            size = cells(0.9 - 0.05 * c - 0.2 * (layer - 5), 0.03)
             rows.append(where | {"quantity": "mean_absolute_change"} | size)
             recovered = cells(0.3 * (layer - 5) - 0.01 * c, 0.05)
             if condition == "random_residual":
@@ -49,6 +49,8 @@ def recovery_table() -> pd.DataFrame:
             elif condition == "freeze_norm" and layer == 6:
                 recovered |= cells(recovered["estimate"], None, why="no spread")
             rows.append(where | {"quantity": "recovery"} | recovered)
+            excess = cells(0.02 * c, 0.01)
+            rows.append(where | {"quantity": "excess_recovery"} | excess)
     return pd.DataFrame(rows)
 
 
@@ -192,8 +194,9 @@ def test_every_figure_has_a_title_a_caption_and_readable_letters(drawn: Mapping[
 
 def test_recovery_shows_the_numbers_of_the_table(drawn: Any, tables: Any) -> None:
     for condition in ("patched", "freeze_mlp"):
-        rows = expected(tables["recovery"], "recovery", condition).iloc[1:]
-        for trace in traces(drawn["recovery"], f"{condition}:"):
+        left, right = traces(drawn["recovery"], f"{condition}:")
+        for trace, quantity in ((left, "recovery"), (right, "excess_recovery")):
+            rows = expected(tables["recovery"], quantity, condition).iloc[1:]
             assert list(trace.y) == rows["estimate"].tolist()
     bars = traces(drawn["recovery"], "freeze_mlp:")[0].error_y
     rows = expected(tables["recovery"], "recovery", "freeze_mlp").iloc[1:]
@@ -219,6 +222,21 @@ def test_change_shows_the_numbers_of_the_table(drawn: Any, tables: Any) -> None:
         assert all(list(trace.y) == rows["estimate"].tolist() for trace in found)
 
 
+def test_a_change_of_zero_is_named_and_does_not_stretch_the_log_axis() -> None:
+    from figures.homeostasis import figures
+
+    table = recovery_table()
+    checks = table[table["condition"] == "patched"].assign(condition="self", estimate=1e-17)
+    checks[["low", "high"]] = math.nan
+    figure: Any = figures({"recovery": pd.concat([table, checks])})["change"]
+    assert not traces(figure, "self:")
+    assert "too small for the axis (1e−17 at most): self (layer 5–7)" in notes(figure)
+    smallest = table[table["quantity"] == "mean_absolute_change"][["estimate", "low"]].min().min()
+    low, high = figure.layout.yaxis.range
+    assert math.log10(smallest) - 0.2 < low < math.log10(smallest)
+    assert 0 < high - math.log10(0.93) < 0.2
+
+
 def test_a_missing_interval_is_not_drawn_as_zero_but_named(drawn: Any) -> None:
     trace = traces(drawn["recovery"], "freeze_norm:")[0]
     assert list(trace.error_y.array)[0] is None and list(trace.error_y.arrayminus)[0] is None
@@ -237,7 +255,8 @@ def test_a_missing_estimate_is_not_drawn_at_all() -> None:
     table.loc[gone, ["status", "reason"]] = ["missing", "denominator at its floor"]
     figure: Any = figures({"recovery": table})["recovery"]
     assert list(traces(figure, "passive:")[0].y) == [None, pytest.approx(0.59)]
-    bands = [t for t in figure.data if "passive" in t.name and t.fill == "toself"]
+    left = [t for t in figure.data if "passive" in t.name and t.xaxis == "x"]
+    bands = [t for t in left if t.fill == "toself"]
     assert [list(band.x) for band in bands] == [[7, 7]], "the band has a gap, not a dip to zero"
     assert "no recovery: passive (layer 6): denominator at its floor" in notes(figure)
 

@@ -6,14 +6,17 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from figures.homeostasis.looks import coupled, look
-from figures.marks import add_line, layer_axis, level_line, padded_range
-from figures.rows import at_last_layer, layers_of, n_range, records, select, values_of
+from figures.marks import add_line, layer_axis, log_axis
+from figures.rows import at_last_layer, layers_of, n_range, records, select, values_of, where
 from figures.style import finish, grid, number
-from figures.words import missing_notes
+from figures.words import missing_notes, places
 
 _HELD = ("patched", "passive", "freeze_mlp", "freeze_attention", "freeze_pattern", "freeze_norm")
 _SAME = {"release_mlp": "freeze_attention", "release_attention": "freeze_mlp"}
 """With one component live again only the other is held: the same measured rows."""
+_CHECKS = ("self",)
+_NOTHING = 1e-12
+"""What rounding leaves of a change that is none."""
 _IN_TITLE = {
     "patched": "self-observing donor",
     "other_plain": "plain donor",
@@ -25,17 +28,19 @@ _IN_TITLE = {
 def change(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     """Mean |Δ log R_V| by layer: other perturbations on the left, held components on the right."""
     table = select(tables["recovery"], readout="r_v", quantity="mean_absolute_change")
-    present = values_of(table, "condition")
+    low, high = _ends(table)
+    drawn = where(table, ~(table["estimate"] < low))
+    present = values_of(drawn, "condition")
     put_in = ["patched", *(c for c in present if c not in (*_HELD, *_SAME))]
     held = [*_HELD, *(c for c, same in _SAME.items() if same not in present)]
-    titles = ["What is put in", "What is held still (own scale)"]
-    figure = grid(1, 2, titles, height=540, gaps=(0.1, 0.1))
+    titles = ["What is put in", "What is held still"]
+    figure = grid(1, 2, titles, height=560, shared_y=True, gaps=(0.05, 0.1))
     for col, conditions in enumerate((put_in, held), start=1):
         known = [c for c in conditions if c in present]
         for place, condition in enumerate(known):
             add_line(
                 figure,
-                select(table, condition=condition),
+                select(drawn, condition=condition),
                 look(condition),
                 "mean |Δ log R_V|",
                 col=col,
@@ -43,10 +48,8 @@ def change(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
                 legend=col == 1 or condition != "patched",
             )
         layer_axis(figure, table, col=col, most=6)
-        ends = padded_range(select(table, condition=tuple(known)), 0)
-        figure.update_yaxes(range=ends, row=1, col=col)
-        level_line(figure, 0, col=col)
-    figure.update_yaxes(title_text="mean |Δ log R_V| (natural log)", col=1)
+    figure.update_yaxes(**log_axis(low, high))
+    figure.update_yaxes(title_text="mean |Δ log R_V| (natural log; log scale)", col=1)
     caption = (
         "Mean size of the change of log R_V against the same text unpatched, with 95 % BCa "
         f"bootstrap intervals over pairs (n = {n_range(table)}{coupled(table)}). At the patch "
@@ -54,11 +57,31 @@ def change(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
         "early layer cancels in the change. The measure has no sign: it cannot say whether R_V "
         "rose or fell."
     )
+    return finish(figure, _title(table), caption, _notes(table, low))
+
+
+def _ends(table: pd.DataFrame) -> tuple[float, float]:
+    """Of the axis: what the findings span. Software checks, near 0, do not stretch it."""
+    found = select(
+        table, condition=tuple(c for c in values_of(table, "condition") if c not in _CHECKS)
+    )
+    sizes = found[["estimate", "low", "high"]].to_numpy(float).ravel()
+    sizes = sizes[sizes > _NOTHING]
+    return (sizes.min() / 1.2, sizes.max() * 1.2) if len(sizes) else (0.1, 1.0)
+
+
+def _notes(table: pd.DataFrame, low: float) -> list[str]:
+    """What lies below the axis, what has no interval, and what would be drawn twice."""
+    below = where(table, table["estimate"] < low)
+    notes = missing_notes(where(table, ~(table["estimate"] < low)), "change")
+    if len(below):
+        most = number(max(values_of(below, "estimate")))
+        notes.insert(0, f"too small for the axis ({most} at most): {'; '.join(places(below))}")
+    present = values_of(table, "condition")
     twice = [f"{a} ({b})" for a, b in _SAME.items() if {a, b} <= set(present)]
-    notes = missing_notes(table, "change")
     if twice:
         notes.append(f"not drawn twice, because the measured rows are the same: {', '.join(twice)}")
-    return finish(figure, _title(table), caption, notes)
+    return notes
 
 
 def _title(table: pd.DataFrame) -> str:

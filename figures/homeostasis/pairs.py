@@ -1,18 +1,17 @@
 """Every pair of texts: how far R_V moves at the patch, and at the last layer."""
 
-import math
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from figures.homeostasis.looks import LOOKS
+from figures.marks import log_axis
 from figures.rows import records
 from figures.style import BLUE, GREY, finish, grid, nothing, number, plain
 from figures.words import Cell
-
-_STEPS = (1, 2, 5)
 
 
 def pairs(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
@@ -45,7 +44,10 @@ def pairs(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
         hovertext=[_hover(row, layers) for row in drawn],
         hoverinfo="text",
     )
-    _axes(figure, ends, layers)
+    # The same decades on both axes, so that the diagonal is one.
+    axis: dict[str, Any] = log_axis(*ends) | {"constrain": "domain"}
+    figure.update_xaxes(title_text=f"|Δ log R_V| at the patch, layer {layers[0]}", **axis)
+    figure.update_yaxes(title_text=f"|Δ log R_V| at layer {layers[-1]}", scaleanchor="x", **axis)
     smaller = sum(abs(row[last]) < abs(row[first]) for row in known)
     title = (
         f"In {smaller} of {len(known)} pairs R_V is moved less at layer {layers[-1]} than at "
@@ -58,22 +60,6 @@ def pairs(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
         "and a pair that hardly changed at the patch can fall on either side by chance."
     )
     return finish(figure, title, caption, _notes(len(rows), len(known), len(drawn)))
-
-
-def _axes(figure: go.Figure, ends: list[float], layers: list[int]) -> None:
-    """The same decades on both axes, so that the diagonal is one."""
-    exponents = range(math.floor(math.log10(ends[0])), math.ceil(math.log10(ends[1])) + 1)
-    steps = _STEPS if len(exponents) <= 5 else (1,)
-    ticks = [s * 10.0**e for e in exponents for s in steps]
-    axis = {
-        "type": "log",
-        "range": [math.log10(end) for end in ends],
-        "tickvals": ticks,
-        "ticktext": [f"{tick:g}" for tick in ticks],
-        "constrain": "domain",
-    }
-    figure.update_xaxes(title_text=f"|Δ log R_V| at the patch, layer {layers[0]}", **axis)
-    figure.update_yaxes(title_text=f"|Δ log R_V| at layer {layers[-1]}", scaleanchor="x", **axis)
 
 
 def _notes(n_rows: int, n_known: int, n_drawn: int) -> list[str]:

@@ -82,6 +82,6 @@ def _title(means: pd.DataFrame, patch: int | None) -> str:
     if absent(at.get("recursive")) or absent(at.get("plain")):
         return "R_V of self-observing and plain texts by depth, nothing patched"
     return (
-        f"R_V with nothing patched, at layer {patch}: {number(at['recursive'], 2)} in "
-        f"self-observing texts, {number(at['plain'], 2)} in plain ones"
+        f"R_V with nothing patched, at layer {patch}: {number(at['recursive'])} in "
+        f"self-observing texts, {number(at['plain'])} in plain ones"
     )

@@ -80,7 +80,7 @@ def _effect(figure: go.Figure, row: Cell, place: int, prefix: str = "", below: f
             else "circle-open"
             if prefix
             else "circle",
-            "size": 9 if prefix else 13,
+            "size": 8 if prefix else 11,
             "color": colour,
             "line": {"color": colour, "width": 2},
         },
