@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from figures.rows import has_interval, layers_of, records
+from figures.rows import has_interval, layers_of, records, select
 from figures.style import GREY, Look
-from figures.words import hover
+from figures.words import hover, places
 
 NO_INTERVAL = "-open-dot"
 """Ending of the symbol of an estimate without an interval."""
@@ -144,6 +144,14 @@ def padded_range(table: pd.DataFrame, *include: float, within: float = np.inf) -
     low, high = min([*include, *inside.tolist()]), max([*include, *inside.tolist()])
     air = 0.06 * (high - low) or 1.0
     return [low - air, high + air]
+
+
+def beyond_notes(table: pd.DataFrame, ends: list[float], column: str, where: str) -> list[str]:
+    """Says which intervals an axis with these ends cannot hold."""
+    wide = select(
+        table.assign(wide=(table["low"] < ends[0]) | (table["high"] > ends[1])), wide=True
+    )
+    return [f"runs beyond the axis ({where}): {'; '.join(places(wide, column))}"] * bool(len(wide))
 
 
 def log_axis(low: float, high: float) -> dict[str, Any]:

@@ -408,6 +408,16 @@ def test_one_endless_interval_does_not_flatten_the_axis() -> None:
     assert -0.2 < low < 0 and 1 < high < 1.2
 
 
+def test_an_interval_that_runs_beyond_the_axis_is_named() -> None:
+    from figures.homeostasis import figures
+
+    table = hypothesis_table()
+    table.loc[table["hypothesis"] == "residual_balancing", "low"] = -400.0
+    figure: Any = figures({"hypotheses": table})["hypotheses"]
+    assert figure.layout.xaxis.range[0] > -1
+    assert "runs beyond the axis (its ends are at the right): residual_balancing" in notes(figure)
+
+
 def test_reading_a_csv_keeps_none_and_ids_that_look_missing(tmp_path: Path) -> None:
     from figures.run_folder import read_tables
 

@@ -6,7 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from figures.homeostasis.looks import MARGIN, look, margin_band
-from figures.marks import add_line, layer_axis, level_line, padded_range
+from figures.marks import add_line, beyond_notes, layer_axis, level_line, padded_range
 from figures.rows import at_last_layer, layers_of, n_range, records, select, values_of
 from figures.style import BLACK, SMALL, finish, grid, number
 from figures.words import missing_notes
@@ -43,7 +43,8 @@ def recovery(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     _definition(figure, layers_of(select(every, definitional=True)))
     ends = padded_range(recovered, 0, 1, within=_WIDEST)
     figure.update_yaxes(range=ends, title_text="recovery (0: as at the patch, 1: all back)", col=1)
-    figure.update_yaxes(range=padded_range(excess, -MARGIN, MARGIN, within=_WIDEST), col=2)
+    ends_beyond = padded_range(excess, -MARGIN, MARGIN, within=_WIDEST)
+    figure.update_yaxes(range=ends_beyond, col=2)
     caption = (
         "Left: share of the patch's change of log R_V that is gone at each later layer, "
         "1 − Σ|Δ(layer)| / Σ|Δ(patch)| over pairs; below 0 the change has grown. Right: the same "
@@ -53,7 +54,10 @@ def recovery(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
         "layers."
     )
     notes = missing_notes(recovered, "recovery")
-    notes += [f"right: {note}" for note in missing_notes(excess, "excess")]
+    notes += beyond_notes(recovered, ends, "condition", "its ends are in recovery.csv")
+    right = missing_notes(excess, "excess")
+    right += beyond_notes(excess, ends_beyond, "condition", "its ends are in recovery.csv")
+    notes += [f"right: {note}" for note in right]
     return finish(figure, _title(recovered), caption, notes)
 
 

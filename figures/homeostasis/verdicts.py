@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from figures.homeostasis.looks import LOOKS, MARGIN, margin_band
-from figures.marks import NO_INTERVAL
+from figures.marks import NO_INTERVAL, beyond_notes, padded_range
 from figures.rows import layers_of, records, values_of
 from figures.style import BLACK, BLUE, decimal, finish, grid, number, plain, wrap
 from figures.words import Cell, interval, missing_notes, p_value, reason
@@ -19,6 +19,9 @@ _COLOURS = {
     "residual_balancing": BLUE,
 }
 _RELEASED_BELOW = 0.26
+_CELLS = ("estimate", "low", "high")
+_WIDEST = 2.0
+"""Effects and intervals are drawn within ± this much recovery."""
 
 
 def hypotheses(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
@@ -43,8 +46,12 @@ def hypotheses(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
         showgrid=False,
         tickfont_size=13,
     )
+    sides = [table.filter(items=[f"{side}{c}" for c in _CELLS]) for side in ("", "released_")]
+    both = pd.concat([side.set_axis(list(_CELLS), axis=1) for side in sides])
+    ends = padded_range(both, -MARGIN, MARGIN, within=_WIDEST)
     figure.update_xaxes(
-        title_text=f"effect on recovery at layer {layers_of(table)[-1]} (1 = all comes back)"
+        range=ends,
+        title_text=f"effect on recovery at layer {layers_of(table)[-1]} (1 = all comes back)",
     )
     caption = (
         f"Effect of each hypothesised mechanism on recovery at layer {layers_of(table)[-1]}, "
@@ -55,7 +62,9 @@ def hypotheses(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
         "heads or neurons."
     )
     named = {row["hypothesis"]: plain(row["statement"]) for row in rows}
-    notes = missing_notes(table.drop(columns="layer"), "effect", "hypothesis", named.__getitem__)
+    bare = table.drop(columns="layer")
+    notes = missing_notes(bare, "effect", "hypothesis", named.__getitem__)
+    notes += beyond_notes(bare, ends, "hypothesis", "its ends are at the right")
     finish(figure, _title(table), caption, notes, room=22)
     return figure.update_layout(margin_r=190)
 
