@@ -24,7 +24,13 @@ def to_wandb(
 
     try:
         with wandb.init(project=project, name=name, config=dict(summary["spec"])) as run:
-            run.log({table: wandb.Table(dataframe=data) for table, data in tables.items()})
+            # Mixed: the first layer that recovers is a number or "none".
+            run.log(
+                {
+                    table: wandb.Table(dataframe=data, allow_mixed_types=True)
+                    for table, data in tables.items()
+                }
+            )
             run.summary.update({"headline": "\n".join(summary["headline"]), **summary["counts"]})
     except wandb.Error as error:
         raise RuntimeError(
