@@ -88,6 +88,10 @@ def _title(table: pd.DataFrame) -> str:
         return "Contributions of the components: none was measured"
     clear = [r for r in records(at_last_layer(table)) if r["p_adjusted"] < _ALPHA]
     if not clear:
-        return f"At layer {layers[-1]} no component's contribution is distinguishable from none"
+        return (
+            f"At layer {layers[-1]} no component's contribution is distinguishable from none, "
+            "after correction over components and layers"
+        )
     parts = [f"{_name(r['component'])} ({r['side']}) {decimal(r['estimate'], 2)}" for r in clear]
-    return f"Contributions distinguishable from none at layer {layers[-1]}: {', '.join(parts)}"
+    clear_ones = ", ".join(parts)
+    return f"Contributions at layer {layers[-1]} that hold up after correction: {clear_ones}"

@@ -6,7 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from figures.homeostasis.looks import coupled, look
+from figures.homeostasis.looks import look
 from figures.rows import n_range, records, select, values_of, without
 from figures.style import SMALL, finish, grid, number, plain
 from figures.words import Cell, missing_notes
@@ -55,7 +55,7 @@ def timing(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     share = _share(known)
     caption = (
         f"First layer behind the patch at which {share} of the change of log R_V is gone, in each "
-        f"bootstrap resample of the pairs (n = {n_range(table)}{coupled(table)}); ◆ marks the "
+        f"bootstrap resample of the pairs (n = {n_range(table)}); ◆ marks the "
         "answer of the pairs as measured, “none” means at no later layer, and layers that are "
         "never first are not listed. No interval: the bar is the whole distribution. It is over "
         "pairs of texts in this one model, not over models."
