@@ -38,7 +38,7 @@ ITEMS = items()
 @pytest.fixture(scope="module")
 def run_folder(pocket: object, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from analyses.homeostasis.config import Config
-    from analyses.homeostasis.run import run
+    from analyses.homeostasis.experiment import run
 
     config = Config(limit=4, resamples=100, out=tmp_path_factory.mktemp("runs"))
     return run(config, pocket).folder  # type: ignore[arg-type]  # a model

@@ -291,7 +291,10 @@ def test_the_folder_is_free_again_after_an_error(folder: Path):
 
 
 def test_messages_and_errors_are_in_the_log_file_while_the_run_is_open(folder: Path):
-    own, other = logging.getLogger("analyses.homeostasis.run"), logging.getLogger("elsewhere")
+    own, other = (
+        logging.getLogger("analyses.homeostasis.experiment"),
+        logging.getLogger("elsewhere"),
+    )
     with open_run(folder, spec()):
         own.info("measured 3 pairs")
         other.info("chatter")
@@ -302,7 +305,7 @@ def test_messages_and_errors_are_in_the_log_file_while_the_run_is_open(folder: P
     with pytest.raises(KeyboardInterrupt), open_run(folder, spec()):
         raise KeyboardInterrupt
     text = (folder / "log.txt").read_text()
-    assert "INFO analyses.homeostasis.run: measured 3 pairs" in text
+    assert "INFO analyses.homeostasis.experiment: measured 3 pairs" in text
     assert "a warning of somebody else" in text
     assert "chatter" not in text and "after the run" not in text
     assert "stopped by an error" in text and "ZeroDivisionError: division by zero" in text

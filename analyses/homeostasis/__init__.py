@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from analyses.homeostasis.config import Config
+    from analyses.homeostasis.experiment import Results, run
     from analyses.homeostasis.measurer import HomeostasisMeasurer, analyze_mechanisms
-    from analyses.homeostasis.run import Results, run
 
 _HOME = {
     "Config": "config",
     "HomeostasisMeasurer": "measurer",
-    "Results": "run",
+    "Results": "experiment",
     "analyze_mechanisms": "measurer",
-    "run": "run",
+    "run": "experiment",
 }
 __all__ = ["Config", "HomeostasisMeasurer", "Results", "analyze_mechanisms", "run"]
 

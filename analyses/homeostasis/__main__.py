@@ -69,8 +69,8 @@ def _dry_run(config: Config) -> int:
 
 
 def _run(config: Config) -> int:
+    from analyses.homeostasis.experiment import run
     from analyses.homeostasis.plan import folder_of, make_plan
-    from analyses.homeostasis.run import run
     from analyses.sinks import check_wandb, to_wandb
     from tl_geometry.runs import state
 

@@ -141,7 +141,7 @@ def _verdict(row: Mapping[str, Any]) -> tuple[str, str]:
     if not row["p_adjusted"] < ALPHA:
         return "undecided", "the interval holds none and more than the margin"
     if row["estimate"] < 0:
-        return "opposite", "holding it still brings back more"
+        return "opposite", "less of the change is gone than without it"
     directed = row["rise_status"] == "ok"
     if directed and not row["rise_p_adjusted"] < ALPHA:
         return "undecided", "it contributes, but its own change has no clear sign"

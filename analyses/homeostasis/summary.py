@@ -71,7 +71,7 @@ def headline(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     """One sentence on recovery against dilution, and one a hypothesis."""
     sentences = [_recovery_sentence(tables["recovery"])]
     for row in tables["hypotheses"].to_dict("records"):
-        name = row["hypothesis"].replace("_", " ").capitalize()
+        name = row["hypothesis"].replace("_", " ").capitalize().replace("Mlp", "MLP")
         effect = _interval(row) if row["status"] == "ok" else row["reason"]
         note = f" ({row['note']})" if row["note"] else ""
         sentences.append(f"{name}: {row['verdict']}{note}. {row['effect']} = {effect}.")
@@ -89,8 +89,9 @@ def _recovery_sentence(recovery: pd.DataFrame) -> str:
     excess = rows["patched", "excess_recovery"]
     return (
         f"By the last layer (L{last}), {_interval(patched)} of the patch's change of "
-        f"log R_V is gone; {_interval(passive)} would be gone by dilution alone. "
-        f"Excess: {_interval(excess)}, n = {patched['n']} pairs."
+        f"log R_V is gone; {_interval(passive)} is gone when no later block answers (dilution "
+        f"alone), which leaves {1 - passive['estimate']:.2f} for compensation to act on. "
+        f"Excess over dilution: {_interval(excess)}, n = {patched['n']} pairs."
     )
 
 

@@ -34,7 +34,10 @@ class Program:
     capsys: pytest.CaptureFixture[str]
 
     def __call__(self, *options: object, run: str = "x") -> Start:
-        """A later option counts, so every one of these can be given another value."""
+        return self.plain(*self.options(*options, run=run))
+
+    def options(self, *options: object, run: str = "x") -> list[str]:
+        """The last value of an option counts, so every one of these can be given another."""
         given = {
             "--model": self.checkpoint,
             "--prompts": self.bank,
@@ -47,7 +50,7 @@ class Program:
         }
         if "--limit" in options or "--pairs-file" in options:
             del given["--pairs"]
-        return self.plain(*(part for pair in given.items() for part in pair), *options)
+        return [str(part) for pair in given.items() for part in pair] + list(map(str, options))
 
     def plain(self, *options: object) -> Start:
         from analyses.homeostasis.__main__ import main
@@ -117,8 +120,8 @@ def program(
 @pytest.fixture
 def quick(program: Program, loaded: Any, monkeypatch: pytest.MonkeyPatch) -> Program:
     """The same program with the model loaded already and without figures."""
-    monkeypatch.setattr("analyses.homeostasis.run.load_model", lambda *_, **__: loaded)
-    monkeypatch.setattr("analyses.homeostasis.run._draw", lambda *_: None)
+    monkeypatch.setattr("analyses.homeostasis.experiment.load_model", lambda *_, **__: loaded)
+    monkeypatch.setattr("analyses.homeostasis.experiment._draw", lambda *_: None)
     return program
 
 

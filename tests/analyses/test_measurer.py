@@ -173,7 +173,7 @@ def test_results_of_different_patch_layers_are_not_mixed(results, measurer: Home
 def test_a_name_and_a_hugging_face_model_are_accepted_too(checkpoint: Path, results):
     from transformers import AutoModelForCausalLM
 
-    plain = AutoModelForCausalLM.from_pretrained(checkpoint, attn_implementation="eager").eval()
+    plain = AutoModelForCausalLM.from_pretrained(checkpoint)
     for own in (HomeostasisMeasurer(str(checkpoint)), HomeostasisMeasurer(plain, tokenizer())):
         result = own.measure_compensation(PLAIN.format(10), RECURSIVE.format(10))
         assert result["rv_trajectory"] == pytest.approx(results[0]["rv_trajectory"], rel=1e-6)
