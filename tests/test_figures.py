@@ -226,11 +226,11 @@ def test_a_change_of_zero_is_named_and_does_not_stretch_the_log_axis() -> None:
     from figures.homeostasis import figures
 
     table = recovery_table()
-    checks = table[table["condition"] == "patched"].assign(condition="self", estimate=1e-17)
+    checks = table[table["condition"] == "patched"].assign(condition="self", estimate=1e-9)
     checks[["low", "high"]] = math.nan
     figure: Any = figures({"recovery": pd.concat([table, checks])})["change"]
     assert not traces(figure, "self:")
-    assert "too small for the axis (1e−17 at most): self (layer 5–7)" in notes(figure)
+    assert "too small for the axis (1e−09 at most): self (layer 5–7)" in notes(figure)
     smallest = table[table["quantity"] == "mean_absolute_change"][["estimate", "low"]].min().min()
     low, high = figure.layout.yaxis.range
     assert math.log10(smallest) - 0.2 < low < math.log10(smallest)
@@ -449,6 +449,24 @@ def test_one_figure_is_exported_as_svg_pdf_and_png(simple: go.Figure, tmp_path: 
     # Width in pixels, from the PNG header: twice the 900 of the page.
     assert int.from_bytes(png[16:20], "big") == 1800
     assert sorted(p.name for p in paths[0].parent.iterdir()) == ["line.pdf", "line.png", "line.svg"]
+
+
+def test_export_uses_the_local_browser_and_loads_no_mathjax(
+    simple: go.Figure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from figures import export
+
+    asked: list[dict[str, Any]] = []
+
+    def write(jobs: list[dict[str, Any]], **options: Any) -> None:
+        asked.append(options["kopts"])
+        for job in jobs:
+            Path(job["path"]).write_bytes(b"drawn")
+
+    monkeypatch.setattr(export, "_writer", lambda: write)
+    monkeypatch.setenv("BROWSER_PATH", sys.executable)
+    assert export.save(simple, tmp_path / "line.svg").read_bytes() == b"drawn"
+    assert asked == [{"mathjax": False, "path": sys.executable}]
 
 
 def test_without_a_chromium_the_error_says_what_to_install(
