@@ -6,7 +6,7 @@ the four (Benjamini–Hochberg),
     equivalent to none   the effect lies within ± 0.1 of recovery (two one-sided tests)
     supported            effect > 0, and the component itself changes as hypothesised
     opposite             effect < 0, or the component itself changes the other way
-    undecided            anything else
+    undecided            anything else, and anything from fewer than 20 pairs
 """
 
 from collections.abc import Mapping
@@ -27,6 +27,8 @@ from tl_geometry.statistics import benjamini_hochberg
 MARGIN = 0.1
 """Recovery that is too small to matter, chosen before any data."""
 ALPHA = 0.05
+MIN_PAIRS = 20
+"""Below this, resampling has too few distinct samples for its p-values to mean what they say."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,8 @@ def _prefixed(prefix: str, row: Mapping[str, object]) -> dict[str, object]:
 def _verdict(row: Mapping[str, Any]) -> tuple[str, str]:
     if row["status"] != "ok":
         return "undecided", str(row["reason"])
+    if row["n"] < MIN_PAIRS:
+        return "undecided", f"{row['n']} pairs; a verdict needs at least {MIN_PAIRS}"
     if row["equivalence_p_adjusted"] < ALPHA:
         differs = " (though not exactly none)" if row["p_adjusted"] < ALPHA else ""
         return "equivalent to none", f"within ±{MARGIN} of recovery{differs}"

@@ -206,7 +206,7 @@ def timing_table(sample: Sample, resampler: Resampler, share: float = 0.5) -> pd
                     "probability": float(np.mean(first == position)),
                     "observed": bool(observed == position),
                     "threshold": share,
-                    "n": resampler.n,
+                    "n": results[0].n,
                     "status": "ok",
                     "reason": "",
                 }

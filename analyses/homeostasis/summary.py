@@ -98,7 +98,8 @@ def _recovery_sentence(recovery: pd.DataFrame) -> str:
 def _interval(row: Mapping[str, Any]) -> str:
     if row["status"] != "ok":
         return f"undefined ({row['reason']})"
-    return f"{row['estimate']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]"
+    estimate, low, high = (round(row[key], 3) + 0.0 for key in ("estimate", "low", "high"))
+    return f"{estimate:.3f} [{low:.3f}, {high:.3f}]".replace("-", "−")
 
 
 def software_checks(layers: pd.DataFrame) -> dict[str, float]:

@@ -43,7 +43,7 @@ BAD_INPUT, SOME_FAILED, INTERRUPTED = 2, 3, 130
         ),
         ("--patch-depth 1", "depth 1.0 is outside 0 (first layer) to below 1 (the end)"),
         ("--early-depth -0.2", "depth -0.2 is outside 0 (first layer) to below 1 (the end)"),
-        ("--window 300", "window=300 is longer than every prompt (at most 40 tokens here)"),
+        ("--window 300", "window=300 is longer than every prompt (at most 38 tokens here)"),
         ("--window 1", "window=1: a participation ratio needs at least 2 tokens"),
         ("--pairs 13", "13 pairs are asked for, and the bank supports 1 to 12"),
         ("--limit 0", "0 pairs leave nothing to measure: ask for at least 1"),
@@ -172,10 +172,9 @@ def test_a_folder_with_somebody_s_files_in_it_is_left_alone(program):
 
 
 def test_a_pair_with_too_short_a_text_is_missing_with_the_reason(quick, tmp_path: Path):
-    texts = ["The harbour opened in year {} again,Notice how you read sentence {} now".format(i, i)
-             for i in range(4)]  # fmt: skip
+    pairs = [f"The harbour opened in {i},Notice how you read {i}" for i in range(4)]
     path = tmp_path / "mine.csv"
-    path.write_text("base_text,rec_text\n" + "\n".join(texts) + "\nToo short,Notice now how\n")
+    path.write_text("\n".join(["base_text,rec_text", *pairs, "Too short,Notice how you read"]))
     start = quick("--pairs-file", path)
     assert start.status == SOME_FAILED
     (missing,) = frame(quick.path(), "missing").to_dict("records")
@@ -446,7 +445,7 @@ def test_of_two_processes_on_one_folder_the_second_is_told_who_holds_it(quick, w
     command = [sys.executable, "-m", "analyses.homeostasis", *quick.options()]
     first = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     record = quick.path() / "tiny" / "rows.jsonl"
-    while not record.exists():
+    while not record.exists() or len(record.read_bytes().splitlines()) < 3:
         assert first.poll() is None, first.communicate()
         time.sleep(0.01)
     first.send_signal(signal.SIGSTOP)

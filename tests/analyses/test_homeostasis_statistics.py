@@ -182,10 +182,10 @@ def test_an_mlp_that_contributes_while_it_contracts_is_not_support() -> None:
     assert row["verdict"] == "opposite" and "the other way" in row["note"]
 
 
-def test_few_noisy_pairs_leave_a_hypothesis_undecided() -> None:
-    wide = {"patched": [1, 0.6, 0.5, 0.4], "freeze_mlp": [1, 0.6, 0.5, 0.5]}
-    table = hypothesis_table(planted(wide, n=4), resampler(4, 500))
-    assert pick(table, hypothesis="mlp_compensation")["verdict"] == "undecided"
+def test_a_handful_of_pairs_decides_nothing_however_clear_it_looks() -> None:
+    row = pick(hypothesis_table(planted(STRONG, n=8), resampler(8)), hypothesis="norm_compensation")
+    assert row["p_adjusted"] < 0.05
+    assert row["verdict"] == "undecided" and "at least 20" in row["note"]
 
 
 def test_a_planted_association_is_found_at_equal_patch_size() -> None:
