@@ -12,6 +12,7 @@ import random
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,9 @@ def count_lines(limit: int | None) -> Callable[[], int]:
     return lambda: seen
 
 
-def tear_write(number: int, share: float) -> None:
-    """Die in the middle of write number `number`, when `share` of its bytes are written."""
+def tear_write(number: int | None, share: float = 0) -> Callable[[], int]:
+    """Die in the middle of write number `number`, when `share` of its bytes are written; with
+    None, only count them."""
     calls = 0
 
     def torn(real: Callable[[Any, bytes], int]) -> Callable[[Any, bytes], int]:
@@ -82,15 +84,16 @@ def tear_write(number: int, share: float) -> None:
         return wrapped
 
     os.write, Path.write_bytes = torn(os.write), torn(Path.write_bytes)  # type: ignore[assignment]  # the point
+    return lambda: calls
 
 
-def start(folder: Path, prepare: Callable[[], object]) -> bool:
+def start(work: Callable[[], None], prepare: Callable[[], object]) -> bool:
     """Run in a forked child; True if it was killed. AssertionError if it failed instead."""
     pid = os.fork()
     if pid == 0:
         try:
             prepare()
-            work(folder)
+            work()
         except BaseException as error:
             sys.settrace(None)
             sys.stderr.write(repr(error))
@@ -108,13 +111,14 @@ def main(root: Path, seed: int, n_runs: int) -> dict[str, int]:
     sys.settrace(None)
     n_lines, kills = counted(), 0
     for number in range(n_runs):
+        again = partial(work, root / str(number))
         for _ in range(STARTS):
             line, write, share = rng.randint(1, n_lines), rng.randint(1, 7), rng.random()
             if rng.random() < 0.6:
-                kills += start(root / str(number), lambda at=line: count_lines(at))
+                kills += start(again, partial(count_lines, line))
             else:
-                kills += start(root / str(number), lambda at=write, s=share: tear_write(at, s))
-        assert not start(root / str(number), lambda: None)
+                kills += start(again, partial(tear_write, write, share))
+        assert not start(again, lambda: None)
     return {"kills": kills, "lines": n_lines}
 
 

@@ -254,7 +254,7 @@ def holds_r7(pairs: Sequence[Any]) -> bool:
     return any(pair.donor_id == "r7" for pair in pairs)
 
 
-@pytest.mark.parametrize("error", [RuntimeError, ValueError, IndexError, AssertionError])
+@pytest.mark.parametrize("error", [RuntimeError, IndexError])
 def test_a_pass_that_raises_is_recorded_and_tried_again_at_the_next_start(
     error: type[Exception], quick, whole: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -292,7 +292,7 @@ def cpu() -> Exception:
     return RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")
 
 
-@pytest.mark.parametrize("error", [cuda, cpu, MemoryError])
+@pytest.mark.parametrize("error", [cuda, cpu])
 def test_batches_that_do_not_fit_are_halved_and_the_numbers_stay(
     error: Callable[[], Exception], quick, whole: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -311,9 +311,10 @@ def test_a_run_that_was_halved_is_cut_in_the_same_way_when_it_goes_on(
     quick, monkeypatch: pytest.MonkeyPatch
 ):
     crowded = failing(lambda pairs: len(pairs) > 3, cuda)
+    options = ("--batch-size", 8, "--pairs", 8)
     with monkeypatch.context() as patch:
         patch.setattr(MEASURE, crowded)
-        assert quick("--batch-size", 8, run="halved").status == 0
+        assert quick(*options, run="halved").status == 0
 
     seen = []
 
@@ -325,12 +326,14 @@ def test_a_run_that_was_halved_is_cut_in_the_same_way_when_it_goes_on(
 
     with monkeypatch.context() as patch:
         patch.setattr(MEASURE, interrupted)
-        assert quick("--batch-size", 8).status == INTERRUPTED
+        assert quick(*options).status == INTERRUPTED
     # Now with memory in plenty: the recorded plan counts, not what would fit today.
-    assert quick("--batch-size", 8).status == 0
-    assert len(rows(quick.path())) == 12
-    halved = rows(quick.path("halved"))
-    assert sorted(rows(quick.path()), key=str) == sorted(halved, key=str)
+    batches: list[int] = []
+    monkeypatch.setattr(MEASURE, failing(lambda pairs: batches.append(len(pairs)) or False, cuda))
+    assert quick(*options).status == 0
+    assert batches == [2, 2]
+    assert rows(quick.path()) == rows(quick.path("halved"))
+    assert tables(quick.path()) == tables(quick.path("halved"))
 
 
 def test_the_memory_of_a_failed_pass_is_free_before_the_next_is_tried(
