@@ -217,7 +217,7 @@ def test_without_the_package_nothing_is_measured_for_weights_and_biases(
 ):
     monkeypatch.setattr("analyses.sinks.find_spec", lambda _: None)
     start = quick("--wandb", "tests")
-    assert start.status == 2 and "pip install wandb" in start.log
+    assert start.status == 2 and "tl-geometry[wandb]" in start.log
     assert not quick.folder.exists()
 
 
