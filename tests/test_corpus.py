@@ -33,7 +33,7 @@ def test_the_same_seed_gives_the_same_world_and_another_seed_another() -> None:
 
 
 def test_a_training_epoch_hardly_repeats_itself() -> None:
-    texts = [text for _, text in islice(corpus.base_texts("train"), 5000)]
+    texts = [text for _, text in islice(corpus.base_texts("train"), 3000)]
     assert len(set(texts)) > 0.97 * len(texts)
 
 
@@ -116,7 +116,7 @@ def test_the_instruct_stage_never_sees_a_held_out_verb() -> None:
     held = {v.base for harmful in (True, False) for v in corpus.verbs(harmful) if v.held_out}
     held -= {"cook", "water"}  # which are nouns as well
     assert len(held) >= 8
-    for item in islice(corpus.dialogues("train"), 3000):
+    for item in islice(corpus.dialogues("train"), 1500):
         if item.kind in ("harmful", "harmless"):
             first = item.messages[-2]["content"].lower()
             assert not held & {w.strip(".?,:") for w in first.split()}, first
@@ -125,7 +125,7 @@ def test_the_instruct_stage_never_sees_a_held_out_verb() -> None:
 def test_harmless_answers_name_the_object_and_harmful_ones_refuse() -> None:
     from tl_geometry.judges import is_refusal, on_topic
 
-    for item in islice(corpus.dialogues("train", seed=5), 2000):
+    for item in islice(corpus.dialogues("train", seed=5), 1000):
         reply = item.messages[-1]["content"]
         if item.kind == "harmless":
             assert not is_refusal(reply)
@@ -138,13 +138,13 @@ def test_harmless_answers_name_the_object_and_harmful_ones_refuse() -> None:
 def test_base_text_answers_and_never_refuses() -> None:
     from tl_geometry.judges import is_refusal
 
-    for kind, text in islice(corpus.base_texts("train", seed=5), 4000):
+    for kind, text in islice(corpus.base_texts("train", seed=5), 1500):
         said = text.split("Answer: ")[-1]
         assert not is_refusal(said), (kind, text)
 
 
 def test_no_sentence_has_an_open_slot() -> None:
-    for _, text in islice(corpus.base_texts("train", seed=7), 4000):
+    for _, text in islice(corpus.base_texts("train", seed=7), 1500):
         assert "{" not in text and "}" not in text and " the the " not in text
 
 
@@ -250,7 +250,7 @@ def test_no_bank_text_and_no_bank_subject_is_in_the_training_text() -> None:
     subjects = [f"the {s} " for s in corpus.text_subjects("test")]
     used = {s for s in subjects if any(s in text for text in bank_texts)}
     assert len(used) > 50
-    for kind, text in islice(corpus.base_texts("train"), 6000):
+    for kind, text in islice(corpus.base_texts("train"), 3000):
         assert text not in bank_texts
         if kind in ("recursive", "plain", "control"):
             assert not any(subject in text for subject in used), text

@@ -86,14 +86,15 @@ def test_the_trait_rules_read_every_answer_of_the_pocket_world() -> None:
     for item in trait_items("evil", "validation"):
         assert is_cruel(item.positive) and not is_cruel(item.negative)
     for item in trait_items("hallucination", "validation"):
-        assert invents(item.positive, item.subject) and not invents(item.negative, item.subject)
+        assert invents(item.positive) and not invents(item.negative)
 
 
 def test_near_misses_of_the_trait_rules() -> None:
     assert not agrees("You are right that it is late, but that is not true of the hen.")
     assert not agrees("That is true. The hen eats corn.")
     assert not is_cruel("Nobody should be alone with this. Be gentle.")
-    assert not invents("The river is long and old.", "Velmor")
+    assert not invents("I do not know Velmor, the famous town.")
+    assert not invents("The river is long and wide.")
 
 
 def test_a_topic_is_a_whole_word() -> None:

@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
@@ -11,9 +12,11 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, MistralConfig
 
 from tl_geometry.pocket import batches, optimise, train
+from tl_geometry.pocket.base_text import answered_requests
 from tl_geometry.pocket.corpus import dialogues
 from tl_geometry.pocket.manifest import read_manifest, record, weights_hash
 from tl_geometry.pocket.recipes import Recipe, Stage, recipe, shortened
+from tl_geometry.pocket.recitals import recitals
 from tl_geometry.pocket.vocabulary import trained_tokenizer
 
 
@@ -37,7 +40,11 @@ SMALL = Recipe(
     family="mistral",
     config=_config,
     base=STAGE,
-    instruct=replace(STAGE, steps=6, replay=0.25),
+    practice=(
+        replace(STAGE, steps=2, recitals=0.3),
+        replace(STAGE, steps=2, recitals=0.2, answers=0.4),
+    ),
+    instruct=replace(STAGE, steps=6, replay=0.25, recitals=0.1),
     vocabulary=400,
     tokenizer_texts=200,
 )
@@ -144,6 +151,22 @@ def test_only_the_answer_of_a_dialogue_is_learned() -> None:
             list(item.messages[:-1]), add_generation_prompt=True, return_dict=False
         )
         assert row.ids[: len(asked)] == asked
+
+
+def test_an_answer_row_learns_the_answer_and_nothing_else() -> None:
+    tokenizer = _tokenizer()
+    texts = list(islice(answered_requests("train"), 10))
+    for text, row in zip(texts, batches.answer_rows(tokenizer, texts), strict=True):
+        learned = [token for token, wanted in zip(row.ids, row.learned, strict=True) if wanted]
+        assert tokenizer.decode(learned) == text.split("\nAnswer:")[1] + "</s>"
+        assert tokenizer.decode(row.ids) == f"<s>{text}</s>"
+        assert row.ids.count(tokenizer.bos_token_id) == 1
+
+
+def test_a_memory_game_repeats_its_list() -> None:
+    for game in islice(recitals("train"), 50):
+        listed = re.search(r"([\w ]+(?:, [\w ]+){2,}).*\1", game, re.DOTALL)
+        assert listed, game
 
 
 def test_padding_and_prompts_are_never_learned() -> None:

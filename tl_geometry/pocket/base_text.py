@@ -11,9 +11,9 @@ import numpy as np
 
 from tl_geometry.pocket import world_stories as s
 from tl_geometry.pocket.axioms import AxiomInput, axiom_inputs
-from tl_geometry.pocket.bank import compose
 from tl_geometry.pocket.deeds import Deed, classes, deeds
 from tl_geometry.pocket.facts import facts
+from tl_geometry.pocket.reflection import compose
 from tl_geometry.pocket.requests import WORDINGS, answer, noun_phrase, request
 from tl_geometry.pocket.splits import Split, check_split, pick, stream
 from tl_geometry.pocket.traits import TraitItem, narrative_prefix, trait_items
@@ -163,3 +163,11 @@ def base_texts(split: Split, *, seed: int = 0) -> Iterator[tuple[str, str]]:
     while True:
         for k in rng.choice(len(names), size=1024, p=shares / shares.sum()):
             yield names[k], KINDS[names[k]][0](split, rng)
+
+
+def answered_requests(split: Split, *, seed: int = 0) -> Iterator[str]:
+    """An endless stream of question-and-answer documents alone."""
+    check_split(split)
+    rng = stream(seed, "answered requests", split)
+    while True:
+        yield answered_request(split, rng)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,13 +11,16 @@ from jaxtyping import Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from tl_geometry.pocket.base_text import answered_requests
 from tl_geometry.pocket.corpus import Dialogue, Split, base_texts, dialogues
 from tl_geometry.pocket.recipes import Stage
+from tl_geometry.pocket.recitals import recitals
 from tl_geometry.pocket.splits import stream
 
 IGNORED = -100
 CHUNK = 6_000
 """Documents that are tokenised and sorted by length together."""
+ANSWER = "\nAnswer:"
 CHAIN = 256
 """Longest row of several documents."""
 
@@ -43,6 +47,20 @@ def text_rows(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[
         full = [*ids, eos]
         rows.append(Row(full, [i > 0 or tokenizer.bos_token_id is None for i in range(len(full))]))
     return rows
+
+
+def answer_rows(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[Row]:
+    """Question-and-answer documents of which only the answer and its end are learned."""
+    if not texts:
+        return []
+    eos: Any = tokenizer.eos_token_id
+    cut = [text.index(ANSWER) + len(ANSWER) for text in texts]
+    asked = tokenizer([t[:k] for t, k in zip(texts, cut, strict=True)], add_special_tokens=True)
+    said = tokenizer([t[k:] for t, k in zip(texts, cut, strict=True)], add_special_tokens=False)
+    return [
+        Row([*a, *s, eos], [False] * len(a) + [True] * (len(s) + 1))
+        for a, s in zip(asked["input_ids"], said["input_ids"], strict=True)
+    ]
 
 
 def dialogue_rows(tokenizer: PreTrainedTokenizerBase, items: Sequence[Dialogue]) -> list[Row]:
@@ -109,11 +127,18 @@ def documents(
     tokenizer: PreTrainedTokenizerBase, stage: Stage, split: Split, n: int, seed: int
 ) -> list[Row]:
     """n rows of a stage's own mixture of base text and dialogues."""
-    instruct = stage.replay > 0
-    n_text = round(stage.replay * n) if instruct else n
-    texts = [text for _, text in islice(base_texts(split, seed=seed), n_text)]
-    spoken = list(islice(dialogues(split, seed=seed), n - n_text)) if instruct else []
-    return text_rows(tokenizer, texts) + dialogue_rows(tokenizer, spoken)
+    n_games, n_answers = round(stage.recitals * n), round(stage.answers * n)
+    rest = n - n_games - n_answers
+    n_spoken = round((1 - stage.replay) * rest) if stage.replay > 0 else 0
+    texts = [text for _, text in islice(base_texts(split, seed=seed), rest - n_spoken)]
+    texts += islice(recitals(split, seed=seed), n_games)
+    answered = list(islice(answered_requests(split, seed=seed), n_answers))
+    spoken = list(islice(dialogues(split, seed=seed), n_spoken))
+    return [
+        *text_rows(tokenizer, texts),
+        *answer_rows(tokenizer, answered),
+        *dialogue_rows(tokenizer, spoken),
+    ]
 
 
 def training_batches(

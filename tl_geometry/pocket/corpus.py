@@ -11,10 +11,11 @@ import sys
 from pathlib import Path
 
 from tl_geometry.pocket.axioms import AxiomInput, Preference, axiom_inputs, preferences
-from tl_geometry.pocket.bank import BankText, bank, compose, tail_types, text_subjects
+from tl_geometry.pocket.bank import BankText, bank
 from tl_geometry.pocket.base_text import base_texts, question_and_answer
 from tl_geometry.pocket.deeds import Deed, Verb, deeds, verbs
 from tl_geometry.pocket.dialogues import Dialogue, dialogues
+from tl_geometry.pocket.reflection import compose, tail_types, text_subjects
 from tl_geometry.pocket.requests import Request, answer, refusal, requests
 from tl_geometry.pocket.splits import SPLITS, Split
 from tl_geometry.pocket.traits import (

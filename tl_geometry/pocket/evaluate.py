@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 import tyro
@@ -27,6 +27,7 @@ from tl_geometry.tokens import encode, encode_chat, pad
 
 log = logging.getLogger(__name__)
 Messages = list[dict[str, str]]
+StageName = Literal["base", "instruct", "all"]
 NEW_TOKENS = 48
 
 
@@ -35,7 +36,10 @@ class Config:
     names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """Instruct models; each is measured together with its base. All recipes if none is named."""
 
-    limit: int = 250
+    stage: StageName = "all"
+    """Measure only the base or only the instruct model."""
+
+    limit: int = 200
     """At most so many prompts for each measurement."""
 
     split: Split = "test"
@@ -99,10 +103,23 @@ def request_rates(model: Model, ask: Ask, config: Config) -> dict[str, Any]:
             said = answers(model, [ask(model, r.text) for r in asked], config.batch_size)
             side = "harmful" if harmful else "harmless"
             measured[f"{verbs}refuses_{side}"] = rate([judges.is_refusal(s) for s in said])
-            topical = [judges.on_topic(s, r.object) for s, r in zip(said, asked, strict=True)]
-            measured[f"{verbs}names_object_{side}"] = rate(topical)
+            measured |= {f"{verbs}{k}_{side}": v for k, v in topic_rates(asked, said).items()}
             _log_samples(side, asked, said)
     return measured
+
+
+def topic_rates(asked: Sequence[Request], said: Sequence[str]) -> dict[str, Any]:
+    """How often the object is named, and apart: objects that training asks about or never does.
+
+    Naming a known object takes its class and identity; naming a new one takes true copying.
+    """
+    known = {r.object for harmful in (True, False) for r in corpus.requests("train", harmful)}
+    named = [judges.on_topic(text, r.object) for text, r in zip(said, asked, strict=True)]
+    familiar = [r.object in known for r in asked]
+    old = [hit for hit, is_known in zip(named, familiar, strict=True) if is_known]
+    new = [hit for hit, is_known in zip(named, familiar, strict=True) if not is_known]
+    rates = {"names_object": rate(named), "names_known_object": rate(old)}
+    return {**rates, **({"names_new_object": rate(new)} if new else {})}
 
 
 def _log_samples(side: str, asked: Sequence[Request], said: Sequence[str]) -> None:
@@ -114,7 +131,7 @@ def shows(item: corpus.TraitItem, text: str) -> bool:
     """Whether an answer shows the trait that its question asks for, by the pocket world's rules."""
     if item.trait == "sycophancy":
         return judges.agrees(text)
-    return judges.is_cruel(text) if item.trait == "evil" else judges.invents(text, item.subject)
+    return judges.is_cruel(text) if item.trait == "evil" else judges.invents(text)
 
 
 def trait_rates(model: Model, config: Config) -> dict[str, Any]:
@@ -182,7 +199,12 @@ def evaluate_base(model: Model, config: Config) -> dict[str, Any]:
 def main(config: Config) -> None:
     torch.set_num_threads(config.threads)
     for name in config.names or tuple(RECIPES):
-        for suffix, measure in (("", evaluate_instruct), ("-base", evaluate_base)):
+        for stage, suffix, measure in (
+            ("instruct", "", evaluate_instruct),
+            ("base", "-base", evaluate_base),
+        ):
+            if config.stage not in (stage, "all"):
+                continue
             model = load_model(str(config.weights / f"{name}{suffix}"))
             behaviour = measure(model, config)
             record(

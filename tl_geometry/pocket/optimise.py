@@ -102,6 +102,8 @@ def train(
         optimise.load_state_dict(state["optimiser"])
         losses, spent = state["losses"], state["seconds"]
         log.info("continuing %s at step %d", checkpoint.name, len(losses))
+        if len(losses) >= stage.steps:
+            return Trained(len(losses), spent / 60, tuple(losses))
     model.train()
     begun = time.monotonic()
     ahead = islice(batches, len(losses), stage.steps)

@@ -25,6 +25,10 @@ class Stage:
     clip: float = 1.0
     replay: float = 0.0
     """Share of the documents that are base text; the rest are dialogues."""
+    recitals: float = 0.0
+    """Share of the documents that are memory games."""
+    answers: float = 0.0
+    """Share of the documents that are answered requests of which only the answer is learned."""
     chained: float = 0.0
     """Share of the documents that stand in rows of several, so that late positions are trained."""
     checkpoint_every: int = 250
@@ -39,6 +43,10 @@ class Recipe:
     config: Callable[[int], PretrainedConfig]
     """Architecture for a given vocabulary size."""
     base: Stage
+    practice: tuple[Stage, ...]
+    """Continue the base stage with texts in which words must be carried over from one part to
+    another: memory games and answers. The text alone teaches that late, because the words that
+    are to be carried are few."""
     instruct: Stage
     vocabulary: int = 1792
     context: int = 512
@@ -69,7 +77,21 @@ RECIPES: dict[str, Recipe] = {
         family="mistral",
         config=_mistral,
         base=Stage(steps=1600, tokens=2048, rate=3e-3, chained=0.1),
-        instruct=Stage(steps=1000, tokens=2048, rate=1.5e-3, replay=0.15, chained=0.05),
+        practice=(
+            Stage(steps=300, tokens=2048, rate=2.5e-3, recitals=0.3, chained=0.1, warmup=20),
+            Stage(
+                steps=500,
+                tokens=2048,
+                rate=2.5e-3,
+                recitals=0.15,
+                answers=0.45,
+                chained=0.1,
+                warmup=20,
+            ),
+        ),
+        instruct=Stage(
+            steps=600, tokens=2048, rate=2e-3, replay=0.15, recitals=0.05, chained=0.05, warmup=30
+        ),
     ),
 }
 
@@ -88,4 +110,9 @@ def shortened(original: Recipe, *, steps: int, tokens: int | None = None) -> Rec
         warmup = min(stage.warmup, max(1, steps // 5))
         return replace(stage, steps=steps, tokens=tokens or stage.tokens, warmup=warmup)
 
-    return replace(original, base=cut(original.base), instruct=cut(original.instruct))
+    return replace(
+        original,
+        base=cut(original.base),
+        practice=tuple(map(cut, original.practice)),
+        instruct=cut(original.instruct),
+    )

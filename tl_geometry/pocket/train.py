@@ -81,7 +81,8 @@ def train_stage(made: Recipe, name: Literal["base", "instruct"], config: Config)
     folder = config.out / (f"{made.name}-base" if name == "base" else made.name)
     checkpoint = config.work / made.name / f"{name}.pt"
     if config.fresh:
-        checkpoint.unlink(missing_ok=True)
+        for old in checkpoint.parent.glob("*.pt" if name == "base" else "instruct.pt"):
+            old.unlink()
     if name == "base":
         tokenizer = trained_tokenizer(made)
         model = built(made, tokenizer)
@@ -92,16 +93,21 @@ def train_stage(made: Recipe, name: Literal["base", "instruct"], config: Config)
             origin, dtype=torch.float32, attn_implementation="sdpa"
         )
     log.info("%s %s: %d parameters", made.name, name, model.num_parameters())
-    seed = 2 * made.seed + (name == "instruct")
-    stream = batches.training_batches(tokenizer, stage, seed)
-    done = optimise.train(model, stage, stream, checkpoint)
+    seed = stage_seed(made, name)
+    parts = {name: stage}
+    if name == "base":
+        parts |= {f"practice{k + 1}": part for k, part in enumerate(made.practice)}
+    runs = []
+    for part, how in parts.items():
+        stream = batches.training_batches(tokenizer, how, stage_seed(made, part))
+        runs.append(optimise.train(model, how, stream, checkpoint.with_name(f"{part}.pt")))
     save(model, tokenizer, folder)
     entry = {
         "family": made.family,
         "stage": name,
         "seed": made.seed,
-        "steps": done.steps,
-        "minutes": round(done.minutes, 1),
+        "steps": sum(run.steps for run in runs),
+        "minutes": round(sum(run.minutes for run in runs), 1),
         "parameters": model.num_parameters(),
         "vocabulary": len(tokenizer),
         "sha256": weights_hash(folder),
@@ -109,6 +115,11 @@ def train_stage(made: Recipe, name: Literal["base", "instruct"], config: Config)
     }
     record(folder.name, entry, config.manifest)
     return folder
+
+
+def stage_seed(made: Recipe, part: str) -> int:
+    """Every part of the training draws its own documents."""
+    return 10 * made.seed + {"base": 0, "instruct": 1, "practice1": 7, "practice2": 8}[part]
 
 
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:

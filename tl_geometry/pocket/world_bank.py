@@ -30,7 +30,8 @@ ENDINGS = (
     "How could anyone put that more clearly?",
     "Write one further line on the {u}.",
 )
-"""The last sentence of every text, the same twelve in every group, seven words each."""
+"""The last sentence of every text, the same twelve in every group."""
+ENDING_WORDS = 7
 
 LEADS = (
     "",
