@@ -10,7 +10,9 @@ import pandas as pd
 def check_wandb() -> None:
     """ValueError, before anything is measured, where the package is not installed."""
     if find_spec("wandb") is None:
-        raise ValueError("--wandb needs a package that is not installed: pip install 'tl-geometry[wandb]'")
+        raise ValueError(
+            "--wandb needs a package that is not installed: pip install 'tl-geometry[wandb]'"
+        )
 
 
 def to_wandb(
