@@ -84,7 +84,10 @@ def analysed(
         raise RuntimeError(f"none of {len(records)} pairs could be measured: {reason}")
     sample = Sample(usable, plan.setup.patch_layer, plan.size.n_layers)
     config, n = plan.config, len(usable)
-    resampler = Resampler(n, config.resamples, config.seed, couples(n))
+    # Couples are those of all pairs: a pair that is missing does not marry its neighbours anew.
+    of_all = couples(len(records))
+    shared = tuple(of_all[record["pair_index"]] for record in usable)
+    resampler = Resampler(n, config.resamples, config.seed, shared)
     log.info("intervals and tests from %d resamples of %d pairs", config.resamples, n)
     return {
         "hypotheses": hypothesis_table(sample, resampler),

@@ -3,10 +3,13 @@
 The rule, stated before the data (docs/homeostasis.md): at the last layer, with p adjusted over
 the four (Benjamini–Hochberg),
 
+    undecided            fewer than 20 pairs, or at most 0.1 of the change left without it
     equivalent to none   the effect lies within ± 0.1 of recovery (two one-sided tests)
-    supported            effect > 0, and the component itself changes as hypothesised
-    opposite             effect < 0, or the component itself changes the other way
-    undecided            anything else, and anything from fewer than 20 pairs
+    supported            effect > 0, also of the signed change, and the component itself changes
+                         as hypothesised
+    opposite             effect < 0, also of the signed change, or the component changes the
+                         other way
+    undecided            anything else
 """
 
 from collections.abc import Mapping
@@ -17,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from analyses.homeostasis.mechanisms import SIDES
-from analyses.homeostasis.recovery import cells, complete, difference
+from analyses.homeostasis.recovery import cells, changes, complete, difference, why_undefined
 from analyses.homeostasis.resampler import Resampler
 from analyses.homeostasis.sample import Sample
 from tl_geometry.bootstrap import BootstrapResult
@@ -65,7 +68,7 @@ HYPOTHESES: Mapping[str, Hypothesis] = {
         "The scales of the norms adjust and bring R_V back", "r_v", SIDES["norm", "frozen"]
     ),
     "residual_balancing": Hypothesis(
-        "The geometry of the residual stream comes back beyond dilution",
+        "The geometry of the residual stream comes back beyond passive",
         "residual_pr",
         ("patched", "passive"),
     ),
@@ -88,11 +91,13 @@ def hypothesis_table(sample: Sample, resampler: Resampler) -> pd.DataFrame:
             "layer": sample.layers[-1],
         }
         row |= cells(result, resampler.n) | _tests(result)
+        row["left_without"] = _left(sample, hypothesis, last, resampler)
+        row |= _prefixed("signed_", _signed(sample, hypothesis, last, resampler))
         row |= _prefixed("released_", _released(sample, hypothesis, last, resampler))
         row |= _prefixed("rise_", _rise(sample, hypothesis, resampler))
         rows.append(row)
     table = pd.DataFrame(rows)
-    for p in ("p", "equivalence_p", "rise_p"):
+    for p in ("p", "equivalence_p", "signed_p", "rise_p"):
         table[f"{p}_adjusted"] = benjamini_hochberg(table[p].to_numpy(float))
     table["verdict"], table["note"] = zip(*map(_verdict, table.to_dict("records")), strict=True)
     return table
@@ -102,6 +107,29 @@ def _tests(result: BootstrapResult | str) -> dict[str, float]:
     if isinstance(result, str):
         return {"p": np.nan, "equivalence_p": np.nan}
     return {"p": result.p_two_sided(), "equivalence_p": result.equivalence_p(MARGIN)}
+
+
+def _left(sample: Sample, hypothesis: Hypothesis, column: int, resampler: Resampler) -> float:
+    """The share of the change that is left in the comparison: no effect can be larger."""
+    condition = hypothesis.effect[1]
+    if condition not in sample.conditions or why_undefined(
+        sample, hypothesis.readout, condition, resampler
+    ):
+        return float("nan")
+    change = changes(sample, hypothesis.readout, condition)
+    return float(change.size[:, column].sum() / np.abs(change.patch).sum())
+
+
+def _signed(
+    sample: Sample, hypothesis: Hypothesis, column: int, resampler: Resampler
+) -> dict[str, object]:
+    """The same effect on signed recovery: is the patch's own change taken back, or is there only
+    more or less scatter around it?"""
+    result = difference(
+        sample, hypothesis.readout, *hypothesis.effect, column, resampler, signed=True
+    )
+    p = result.p_two_sided() if isinstance(result, BootstrapResult) else float("nan")
+    return cells(result, resampler.n) | {"p": p}
 
 
 def _released(
@@ -139,16 +167,25 @@ def _verdict(row: Mapping[str, Any]) -> tuple[str, str]:
         return "undecided", str(row["reason"])
     if row["n"] < MIN_PAIRS:
         return "undecided", f"{row['n']} pairs; a verdict needs at least {MIN_PAIRS}"
+    if row["left_without"] <= MARGIN:
+        left = f"only {row['left_without']:.2f} of the change is left without it"
+        return "undecided", f"{left}: nothing that could matter remains to be brought back"
     if row["equivalence_p_adjusted"] < ALPHA:
         differs = " (though not exactly none)" if row["p_adjusted"] < ALPHA else ""
         return "equivalent to none", f"within ±{MARGIN} of recovery{differs}"
     if not row["p_adjusted"] < ALPHA:
-        return "undecided", "the interval holds none and more than the margin"
+        return "undecided", "after adjustment neither different from none nor within the margin"
+    systematic = row["signed_p_adjusted"] < ALPHA
+    if not systematic or row["signed_estimate"] * row["estimate"] < 0:
+        return "undecided", "scatter differs, but the patch's own change is not taken back or kept"
     if row["estimate"] < 0:
         return "opposite", "less of the change is gone than without it"
-    directed = row["rise_status"] == "ok"
-    if directed and not row["rise_p_adjusted"] < ALPHA:
+    if HYPOTHESES[row["hypothesis"]].rises is None:
+        return "supported", ""
+    if row["rise_status"] != "ok":
+        return "undecided", f"it contributes, but its own change is unknown: {row['rise_reason']}"
+    if not row["rise_p_adjusted"] < ALPHA:
         return "undecided", "it contributes, but its own change has no clear sign"
-    if directed and row["rise_estimate"] < 0:
-        return "opposite", "it contributes, but changes the other way"
+    if row["rise_estimate"] < 0:
+        return "opposite", "it brings R_V back while changing the other way than hypothesised"
     return "supported", ""

@@ -92,7 +92,7 @@ class HomeostasisMeasurer:
 
         `rv_recovery` is the plan's R_V(last) − R_V(patch layer); `rv_recovery_corrected` takes
         away what the unpatched text does by itself. `recovery` is 1 − |Δ(last)| / |Δ(patch)| of
-        log R_V, `excess_recovery` what exceeds dilution.
+        log R_V, `excess_recovery` what exceeds `passive`.
         """
         patched, plain = compensation_data, compensation_data["unpatched"]
         sample = _sample([compensation_data])

@@ -21,7 +21,7 @@ from tl_geometry.prompts import Pair, Prompt, content_hash, load_bank, load_pair
 from tl_geometry.runs import Spec, run_folder, run_name
 from tl_geometry.sites import layer_at
 
-VERSION = 1
+VERSION = 2
 """Raised when the same settings would give other numbers."""
 
 NEEDED = ("patched", "passive", "self")

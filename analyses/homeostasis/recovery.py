@@ -1,10 +1,11 @@
-"""How much of a patch's change of log R_V is gone at each later layer, and beyond dilution?
+"""How much of a patch's change of log R_V is gone at each later layer, and beyond `passive`?
 
     recovery(layer) = 1 − Σ|Δ(layer)| / Σ|Δ(patch layer)|        sums over pairs
     excess          = recovery(patched) − recovery(passive)
 
-`passive` is what the residual stream does to any change when nothing answers: the patch's own
-contribution stays, the stream grows around it. Only what exceeds it can be called compensation.
+`passive` is what becomes of the change when no later block answers: the values of the next layer
+are computed from a stream that the patch has moved a little, and the stream grows. Only what
+exceeds it can be called compensation.
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from analyses.homeostasis.conditions import FREEZES
 from analyses.homeostasis.resampler import Resampler
 from analyses.homeostasis.sample import Sample
 from tl_geometry.bootstrap import BootstrapResult, Interval, missing_interval
@@ -32,26 +34,45 @@ def complete(*arrays: Float[np.ndarray, "pair ..."]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Changes:
-    """|Δ| of one condition and read-out, and the change that the patch itself made."""
+    """Δ of one condition and read-out, and the change that the patch itself made."""
 
-    size: Float[np.ndarray, "pair layer"]
+    signed: Float[np.ndarray, "pair layer"]
     patch: Float[np.ndarray, " pair"]
 
+    @property
+    def size(self) -> Float[np.ndarray, "pair layer"]:
+        return np.abs(self.signed)
+
     def recovery(self, column: int) -> Statistic:
-        ratio = ratio_of(self.size[:, column], self.patch)
+        """1 − Σ|Δ| / Σ|patch|. Any live component adds scatter, so this can only lose by it."""
+        ratio = ratio_of(self.size[:, column], np.abs(self.patch))
+        return lambda weights: 1 - ratio(weights)
+
+    def signed_recovery(self, column: int) -> Statistic:
+        """1 − ΣΔ·patch / Σpatch²: 1 − slope. What is left *of the patch's own change*, scatter
+        that is unrelated to it left out."""
+        ratio = ratio_of(self.signed[:, column] * self.patch, self.patch**2)
         return lambda weights: 1 - ratio(weights)
 
 
 def changes(sample: Sample, readout: str, condition: str) -> Changes:
-    """|Δ| per pair and layer.
+    """Δ per pair and layer.
 
     The patch's own change is that at the patch layer. In the residual stream the patched block's
     MLP has answered by then, so it is taken from `passive`, where nothing answers.
     """
-    size = np.abs(sample.change(readout, condition))
-    own = readout == "r_v" or "passive" not in sample.conditions or condition == "reverse"
-    patch = size if own else np.abs(sample.change(readout, "passive"))
-    return Changes(size, patch[:, 0])
+    signed = sample.change(readout, condition)
+    patch = signed if readout == "r_v" else sample.change(readout, "passive")
+    return Changes(signed, patch[:, 0])
+
+
+SAME_PATCH = (
+    "patched",
+    *FREEZES,
+    "release_mlp",
+    "release_attention",
+)
+"""Conditions with the self-observing donor's patch: only these can be compared with `passive`."""
 
 
 def floor(sample: Sample, readout: str) -> float:
@@ -65,19 +86,28 @@ def floor(sample: Sample, readout: str) -> float:
 @lru_cache
 def why_undefined(sample: Sample, readout: str, condition: str, resampler: Resampler) -> str:
     """Why this condition has no recovery; empty if it has one."""
+    if readout != "r_v" and condition not in SAME_PATCH:
+        return "there is no passive run of this patch to take the size of its change from"
     change = changes(sample, readout, condition)
     if not complete(change.size, change.patch).all():
         return "undefined in some pairs"
     if not change.patch.any():
         return "the values at the patch layer do not change (the push comes behind them)"
-    size = resampler.bca(mean_of(change.patch), condition).interval()
+    size = resampler.bca(mean_of(np.abs(change.patch)), condition).interval()
     if not size.low > floor(sample, readout):
         return "the change at the patch layer is not distinguishable from none"
     return ""
 
 
 def difference(
-    sample: Sample, readout: str, first: str, second: str, column: int, resampler: Resampler
+    sample: Sample,
+    readout: str,
+    first: str,
+    second: str,
+    column: int,
+    resampler: Resampler,
+    *,
+    signed: bool = False,
 ) -> BootstrapResult | str:
     """recovery(first) − recovery(second) at one layer, or why there is none."""
     for condition in (first, second):
@@ -85,8 +115,10 @@ def difference(
             return f"{condition} was not measured"
         if reason := why_undefined(sample, readout, condition, resampler):
             return f"{condition}: {reason}"
-    a, b = (changes(sample, readout, c).recovery(column) for c in (first, second))
-    return resampler.bca(lambda weights: a(weights) - b(weights))
+    both = [changes(sample, readout, c) for c in (first, second)]
+    a, b = (c.signed_recovery(column) if signed else c.recovery(column) for c in both)
+    unit = "other_plain" if "other_plain" in (first, second) else first
+    return resampler.bca(lambda weights: a(weights) - b(weights), unit)
 
 
 def recovery_table(sample: Sample, resampler: Resampler) -> pd.DataFrame:
@@ -117,7 +149,9 @@ def _rows(
             continue  # a software check: its |Δ| says everything
         recovered = undefined if undefined else resampler.bca(change.recovery(column), condition)
         rows.append(where | {"quantity": "recovery"} | cells(recovered, resampler.n))
-        if condition != "passive" and condition != "reverse":
+        by_sign = undefined or resampler.bca(change.signed_recovery(column), condition)
+        rows.append(where | {"quantity": "signed_recovery"} | cells(by_sign, resampler.n))
+        if condition in SAME_PATCH and condition != "passive":
             excess = difference(sample, readout, condition, "passive", column, resampler)
             rows.append(where | {"quantity": "excess_recovery"} | cells(excess, resampler.n))
     return rows

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from tl_geometry.bootstrap import BootstrapResult, bca
-from tl_geometry.resampling import Statistic, left_out, simple_weights
+from tl_geometry.resampling import Statistic, left_out, level_codes, simple_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +22,7 @@ class Resampler:
     n_resamples: int
     seed: int
     couples: tuple[int, ...]
-    """For each pair the number of the couple that shares its two targets."""
+    """For each pair the number of the couple that shares its targets; any numbers will do."""
 
     def bca(self, statistic: Statistic, condition: str = "patched") -> BootstrapResult:
         if condition != "other_plain":
@@ -38,7 +38,8 @@ class Resampler:
     def _by_couple(self) -> Float[np.ndarray, "resample pair"]:
         rng = np.random.default_rng([self.seed, 2])
         n_couples = len(set(self.couples))
-        return simple_weights(n_couples, self.n_resamples, rng)[:, list(self.couples)]
+        codes, _ = level_codes(self.couples)
+        return simple_weights(n_couples, self.n_resamples, rng)[:, codes]
 
 
 def couples(n: int) -> tuple[int, ...]:

@@ -1,13 +1,18 @@
 """What a run found, in sentences and numbers: the source of `summary.json` and of the report."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analyses.homeostasis.conditions import CHECKS
 from analyses.homeostasis.plan import Plan
+from analyses.homeostasis.resampler import Resampler, couples
+from tl_geometry.bootstrap import Interval
 from tl_geometry.models import is_pocket
+from tl_geometry.resampling import mean_of
 from tl_geometry.runs import Run, versions
 
 POCKET_BANNER = (
@@ -17,13 +22,19 @@ POCKET_BANNER = (
 CANNOT_SAY = (
     "R_V read at the patched layer is an identity: donor's late PR over target's early PR. It "
     "says nothing about the model, and is marked “by definition”.",
-    "Recovery alone is not compensation: any change is diluted as the residual stream grows. Only "
-    "what exceeds the `passive` condition can be an answer of later layers.",
+    "Recovery alone is not compensation. At the patch, values are overwritten; one layer later "
+    "they are computed from a stream that the patch has moved a little. Only what exceeds the "
+    "`passive` condition can be an answer of later layers, and where `passive` leaves little, "
+    "little can be one.",
+    "Σ|Δ| also grows by scatter that has nothing to do with the patch; `signed_recovery` in "
+    "recovery.csv counts only what is left of the patch's own change.",
+    "R_V(last) − R_V(patch) has a sign: positive where a contraction, negative where an expansion "
+    "came back. Its mean over pairs of both kinds says little.",
     "Frozen and released contributions answer different questions and need not agree or add up.",
     "A correlation across pairs is not a mechanism; only holding a component still is an "
     "intervention, and it takes the model off the states it was trained on.",
-    "Intervals resample prompts of this bank and this checkpoint: they say nothing of other "
-    "prompts, seeds or models.",
+    "Intervals resample pairs of this bank, taken as independent: prompts that share a topic or an "
+    "ending are not quite. They say nothing of other prompts, seeds or models.",
     "The participation ratio here is uncentred, so a shared mean direction and unequal row norms "
     "move it; layers.csv holds the centred and row-normalised variants.",
 )
@@ -45,7 +56,7 @@ def summarize(
             "parameters": plan.size.parameters,
         },
         "banner": POCKET_BANNER.format(name=plan.model.name) if is_pocket(plan.model) else None,
-        "headline": headline(tables),
+        "headline": headline(tables, natural_gap(tables["pairs"], plan)),
         "counts": {
             "attempted": plan.n_pairs,
             "measured": len(tables["pairs"]),
@@ -67,9 +78,23 @@ def summarize(
     }
 
 
-def headline(tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    """One sentence on recovery against dilution, and one a hypothesis."""
-    sentences = [_recovery_sentence(tables["recovery"])]
+def natural_gap(pairs: pd.DataFrame, plan: Plan) -> Interval:
+    """log R_V at the patch layer with nothing patched: self-observing minus plain text."""
+    layer = plan.setup.patch_layer
+    logs = [np.log(pairs[f"r_v_{side}_L{layer}"].to_numpy(float)) for side in ("donor", "target")]
+    n, config = len(pairs), plan.config
+    resampler = Resampler(n, config.resamples, config.seed, couples(n))
+    return resampler.bca(mean_of(logs[0] - logs[1])).interval()
+
+
+def headline(tables: Mapping[str, pd.DataFrame], gap: Interval) -> list[str]:
+    """Is there a gap, what is left behind the patch, and one sentence a hypothesis."""
+    sentences = [
+        "With nothing patched, log R_V of self-observing texts is "
+        f"{_interval(asdict(gap))} above that of plain ones at the patch layer (negative: below).",
+        _recovery_sentence(tables["recovery"]),
+        _push_sentence(tables["recovery"]),
+    ]
     for row in tables["hypotheses"].to_dict("records"):
         name = row["hypothesis"].replace("_", " ").capitalize().replace("Mlp", "MLP")
         effect = _interval(row) if row["status"] == "ok" else row["reason"]
@@ -89,17 +114,32 @@ def _recovery_sentence(recovery: pd.DataFrame) -> str:
     excess = rows["patched", "excess_recovery"]
     return (
         f"By the last layer (L{last}), {_interval(patched)} of the patch's change of "
-        f"log R_V is gone; {_interval(passive)} is gone when no later block answers (dilution "
-        f"alone), which leaves {1 - passive['estimate']:.2f} for compensation to act on. "
-        f"Excess over dilution: {_interval(excess)}, n = {patched['n']} pairs."
+        f"log R_V is gone; {_interval(passive)} is gone when no later block answers, which "
+        f"leaves {1 - passive['estimate']:.2f} for compensation to act on. "
+        f"Excess over passive: {_interval(excess)}, n = {patched['n']} pairs."
     )
 
 
-def _interval(row: Mapping[str, Any]) -> str:
+def _push_sentence(recovery: pd.DataFrame) -> str:
+    """Is what remains more than any push of the same size does?"""
+    last = max(recovery["layer"])
+    rows = {
+        row["condition"]: row
+        for row in recovery.to_dict("records")
+        if (row["readout"], row["layer"], row["quantity"]) == ("r_v", last, "mean_absolute_change")
+    }
+    patched = f"Mean |Δ log R_V| at L{last}: {_interval(rows['patched'], 4)} behind the patch"
+    if "random_residual" not in rows:
+        return f"{patched}."
+    return f"{patched}, {_interval(rows['random_residual'], 4)} behind a random push of its size."
+
+
+def _interval(row: Mapping[str, Any], digits: int = 3) -> str:
     if row["status"] != "ok":
         return f"undefined ({row['reason']})"
-    estimate, low, high = (round(row[key], 3) + 0.0 for key in ("estimate", "low", "high"))
-    return f"{estimate:.3f} [{low:.3f}, {high:.3f}]".replace("-", "−")
+    estimate, low, high = (round(row[key], digits) + 0.0 for key in ("estimate", "low", "high"))
+    text = f"{estimate:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    return text.replace("-", "−")
 
 
 def software_checks(layers: pd.DataFrame) -> dict[str, float]:

@@ -55,8 +55,8 @@ def pairs(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     )
     caption = (
         f"Each point is one of {len(drawn)} pairs of a self-observing and a plain text, patched; "
-        "below the dashed line the change has shrunk. No interval: every pair is shown. Part of "
-        "the shrinking is dilution in the growing residual stream (see “passive” under recovery), "
+        "below the dashed line the change has shrunk. No interval: every pair is shown. Much of "
+        "the shrinking happens with no later block answering (see “passive” under recovery), "
         "and a pair that hardly changed at the patch can fall on either side by chance."
     )
     return finish(figure, title, caption, _notes(len(rows), len(known), len(drawn)))

@@ -48,7 +48,7 @@ def recovery(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     caption = (
         "Left: share of the patch's change of log R_V that is gone at each later layer, "
         "1 − Σ|Δ(layer)| / Σ|Δ(patch)| over pairs; below 0 the change has grown. Right: the same "
-        "minus “passive”, which is what dilution in a growing residual stream does alone; only "
+        "minus “passive”, which is what is gone when no later block answers; only "
         f"this can be called compensation (shaded: within ±{MARGIN}). Bands and bars: 95 % BCa "
         f"bootstrap intervals over pairs (n = {n_range(table)}), not corrected for the number of "
         "layers."

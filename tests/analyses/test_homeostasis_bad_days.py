@@ -446,7 +446,14 @@ def test_ctrl_c_stops_all_models_not_just_the_one_at_work(
 def test_of_two_processes_on_one_folder_the_second_is_told_who_holds_it(quick, whole: Path):
     """The first is a real process, stopped in the middle; then it gets a real Ctrl-C."""
     command = [sys.executable, "-m", "analyses.homeostasis", *quick.options()]
-    first = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    first = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        # A suite started in the background of a shell inherits that Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     record = quick.path() / "tiny" / "rows.jsonl"
     while not record.exists() or len(record.read_bytes().splitlines()) < 3:
         assert first.poll() is None, first.communicate()
