@@ -91,7 +91,7 @@ def _tokenizer() -> Any:
     """Any tokenizer will do: the benchmark makes its ids itself."""
     from transformers import AutoTokenizer
 
-    from tl_geometry.models import resolve
+    from tl_geometry.catalogue import resolve
 
     return AutoTokenizer.from_pretrained(resolve("pocket-mistral").source)
 

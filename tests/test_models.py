@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from tl_geometry.models import MODELS, Model, identity, is_pocket, load_model, resolve, torch_dtype
+from tl_geometry.catalogue import MODELS, identity, is_pocket, resolve
+from tl_geometry.models import Model, load_model, torch_dtype
 
 
 def test_unknown_names_are_answered_with_the_nearest() -> None:

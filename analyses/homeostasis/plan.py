@@ -7,16 +7,8 @@ from pathlib import Path
 from analyses.homeostasis.conditions import CONDITIONS, SAME_AS
 from analyses.homeostasis.config import Config
 from analyses.homeostasis.measure import Setup
-from tl_geometry.models import (
-    ModelSize,
-    ModelSpec,
-    chosen_device,
-    identity,
-    is_pocket,
-    resolve,
-    size_of,
-    torch_dtype,
-)
+from tl_geometry.catalogue import ModelSize, ModelSpec, identity, is_pocket, resolve, size_of
+from tl_geometry.models import chosen_device, torch_dtype
 from tl_geometry.prompts import Pair, Prompt, content_hash, load_bank, load_pairs
 from tl_geometry.runs import Spec, run_folder, run_name
 from tl_geometry.sites import layer_at

@@ -11,7 +11,7 @@ from analyses.homeostasis.conditions import CHECKS
 from analyses.homeostasis.plan import Plan
 from analyses.homeostasis.resampler import Resampler, couples
 from tl_geometry.bootstrap import Interval
-from tl_geometry.models import is_pocket
+from tl_geometry.catalogue import is_pocket
 from tl_geometry.resampling import mean_of
 from tl_geometry.runs import Run, versions
 

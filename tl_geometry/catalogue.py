@@ -1,0 +1,180 @@
+"""Which models there are: short names, hub ids and folders, told apart by commit or weight hash.
+
+Nothing here loads a weight. Layer counts and sizes are read from a model's own configuration.
+"""
+
+import difflib
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+POCKET = Path(__file__).parent / "pocket" / "weights"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """Where a model comes from. Layer counts are read from the model, never written here."""
+
+    name: str
+    source: str
+    """Hub id or folder."""
+    family: str = "unknown"
+    base: str | None = None
+    """Short name of the model that this one was tuned from."""
+    instruct: str | None = None
+    """Short name of the model tuned from this one."""
+    revision: str | None = None
+
+    @property
+    def local(self) -> bool:
+        return Path(self.source).is_dir()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """What tells two checkpoints apart: the hub's commit, or the hash of a folder's weights."""
+
+    name: str
+    source: str
+    revision: str
+
+
+def _pair(instruct: ModelSpec, base: ModelSpec) -> dict[str, ModelSpec]:
+    return {spec.name: spec for spec in (instruct, base)}
+
+
+def _pocket(name: str, family: str) -> dict[str, ModelSpec]:
+    base = f"{name}-base"
+    return _pair(
+        ModelSpec(name=name, source=str(POCKET / name), family=family, base=base),
+        ModelSpec(name=base, source=str(POCKET / base), family=family, instruct=name),
+    )
+
+
+MODELS: Mapping[str, ModelSpec] = {
+    **_pocket("pocket-mistral", "mistral"),
+    **_pair(
+        ModelSpec(
+            name="mistral-7b",
+            source="mistralai/Mistral-7B-Instruct-v0.2",
+            family="mistral",
+            base="mistral-7b-base",
+        ),
+        ModelSpec(
+            name="mistral-7b-base",
+            source="mistralai/Mistral-7B-v0.1",
+            family="mistral",
+            instruct="mistral-7b",
+        ),
+    ),
+}
+
+
+def resolve(name_or_path: str, revision: str | None = None) -> ModelSpec:
+    """A row of `MODELS`, a folder with a config.json, or any `owner/name` hub id.
+
+    ValueError if it is none of the three, with the nearest short names.
+    """
+    if name_or_path in MODELS:
+        known = MODELS[name_or_path]
+        if POCKET in Path(known.source).parents and not known.local:
+            raise ValueError(f"the weights of {known.name} are not there; make them: make pocket")
+        return ModelSpec(**{**known.__dict__, "revision": revision or known.revision})
+    folder = Path(name_or_path).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise ValueError(f"{folder} has no config.json: pass a folder made by save_pretrained")
+        return ModelSpec(name=folder.resolve().name, source=str(folder))
+    if name_or_path.count("/") == 1 and not name_or_path.startswith((".", "/", "~")):
+        short = name_or_path.split("/")[1].lower()
+        return ModelSpec(name=short, source=name_or_path, revision=revision)
+    near = difflib.get_close_matches(name_or_path, MODELS, n=3, cutoff=0.4) or list(MODELS)
+    raise ValueError(
+        f"unknown model {name_or_path!r}; nearest names: {', '.join(near)}. "
+        "A hub id (owner/name) or a folder with config.json works too."
+    )
+
+
+def is_pocket(spec: ModelSpec) -> bool:
+    """Whether this is one of the embedded miniatures, which say nothing about large models."""
+    return POCKET in Path(spec.source).parents
+
+
+def identity(spec: ModelSpec) -> Identity:
+    """The checkpoint's identity, found without building the model.
+
+    ValueError if a hub id can be neither reached nor found in the local cache.
+    """
+    if spec.local:
+        revision = f"sha256:{_weights_hash(spec.source)}"
+    else:
+        revision = _config(spec)._commit_hash or spec.revision
+    if not revision:
+        raise ValueError(f"cannot tell which commit of {spec.source} this is: pass --revision")
+    # A shipped model is the same model wherever the package is installed.
+    source = spec.name if spec.local else spec.source
+    return Identity(name=spec.name, source=source, revision=revision)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSize:
+    """The shape of a model, read from its configuration without loading a weight."""
+
+    n_layers: int
+    d_model: int
+    d_mlp: int
+    n_heads: int
+    parameters: int
+    dtype: str
+    """As stored."""
+
+
+def size_of(spec: ModelSpec, *, trust_remote_code: bool = False) -> ModelSize:
+    """ValueError where the configuration cannot be read."""
+    from transformers import AutoModelForCausalLM
+
+    config = _config(spec, trust_remote_code=trust_remote_code)
+    text = config.get_text_config()
+    with torch.device("meta"):
+        empty = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+    return ModelSize(
+        n_layers=text.num_hidden_layers,
+        d_model=text.hidden_size,
+        # GPT-2 and Falcon leave the usual factor of four unsaid.
+        d_mlp=getattr(text, "intermediate_size", None) or 4 * text.hidden_size,
+        n_heads=text.num_attention_heads,
+        parameters=sum(parameter.numel() for parameter in empty.parameters()),
+        dtype=str(getattr(config, "dtype", None) or "float32").removeprefix("torch."),
+    )
+
+
+@lru_cache
+def _weights_hash(folder: str) -> str:
+    files = sorted(f for f in Path(folder).iterdir() if f.suffix in (".safetensors", ".bin"))
+    if not files:
+        raise ValueError(f"{folder} has no *.safetensors weights: pass a complete checkpoint")
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            while chunk := stream.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _config(spec: ModelSpec, *, trust_remote_code: bool = False) -> Any:
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(
+            spec.source, revision=spec.revision, trust_remote_code=trust_remote_code
+        )
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"cannot read the configuration of {spec.source}: {str(error).splitlines()[0]} "
+            "Check the name, your connection and (gated models) `hf auth login`."
+        ) from error
