@@ -52,8 +52,7 @@ def draw_run(run_dir: Path, export: Sequence[str] = ()) -> list[Path]:
 def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     """Every CSV by its name. Only an empty cell is missing: an id may well be called "NA"."""
     paths = sorted(folder.glob("*.csv"))
-    exactly: dict[str, Any] = {"keep_default_na": False, "na_values": [""]}
-    return {p.stem: pd.read_csv(p, float_precision="round_trip", **exactly) for p in paths}
+    return {p.stem: pd.read_csv(p, keep_default_na=False, na_values=[""]) for p in paths}
 
 
 def figures_of(analysis: str) -> Figures:
