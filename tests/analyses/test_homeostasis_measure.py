@@ -1,5 +1,6 @@
 """What is measured, against plain Hugging Face hooks, closed forms and planted compensation."""
 
+import gc
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -309,3 +310,17 @@ def test_frozen_and_plain_rows_share_a_batch_without_touching_each_other() -> No
     assert pr(crowded, "patched") == pytest.approx(pr(alone, "patched"), rel=1e-5)
     with frozen(bridge, [sites.mlp_out(0)], torch.arange(1)):
         assert last_logits(bridge, pad(bridge, [pairs[0].target])).isfinite().all()
+
+
+def test_no_activation_outlives_its_batch() -> None:
+    bridge, pairs = tiny("mistral").bridge, some_pairs()
+    setup = setup_for(bridge)
+
+    def live() -> int:
+        gc.collect()
+        return sum(o.numel() for o in gc.get_objects() if type(o) is torch.Tensor)
+
+    kept = [measure(bridge, pairs[:2], setup)]
+    before = live()
+    kept += [measure(bridge, pairs[2:], setup), measure(bridge, pairs, setup)]
+    assert live() == before and len(kept) == 3
