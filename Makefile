@@ -11,6 +11,7 @@ setup: $(READY)
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed: make PYTHON=python3.11 …"; exit 1; }
+	@echo "setting up $(VENV): a few minutes, once"
 	$(PYTHON) -m venv $(VENV)
 	@# torch first and pinned: other builds bring gigabytes of CUDA packages to a CPU machine.
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch

@@ -7,11 +7,15 @@ ANALYSES = {
 }
 
 
-def main() -> None:
+def main() -> int:
+    if len(sys.argv) > 1:
+        sys.stderr.write(f"name the analysis with a dot: python -m analyses.{sys.argv[1]}\n")
+        return 2
     width = max(map(len, ANALYSES))
     for name, question in ANALYSES.items():
         sys.stdout.write(f"python -m analyses.{name:<{width}}  {question}\n")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -176,5 +176,5 @@ def _config(spec: ModelSpec, *, trust_remote_code: bool = False) -> Any:
     except (OSError, ValueError) as error:
         raise ValueError(
             f"cannot read the configuration of {spec.source}: {str(error).splitlines()[0]} "
-            "Check the name, your connection and (gated models) `hf auth login`."
+            "Check the name, your connection and (gated models) `hf auth login`, or give a folder."
         ) from error

@@ -85,8 +85,7 @@ def _run(config: Config) -> int:
         log.info("%s is left as it is (%s)", folder, state(folder))
         return OK
     results = run(config)
-    for sentence in results.summary["headline"]:
-        log.info("%s", sentence)
+    sys.stdout.write("\n".join(results.summary["headline"]) + "\n")
     if config.wandb:
         to_wandb(config.wandb, results.folder.name, results.summary, results.tables)
     sys.stdout.write(f"report: {results.folder / 'report.html'}\n")

@@ -25,13 +25,16 @@ from tl_geometry.runs import open_run
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Results:
     """A finished run: where it is, its tables by name, and the summary behind the report."""
 
     folder: Path
     tables: Mapping[str, pd.DataFrame]
     summary: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        return "\n".join([f"{self.folder}: {', '.join(self.tables)}", *self.summary["headline"]])
 
     def figures(self) -> dict[str, Any]:
         """Plotly figures by name, in reading order."""

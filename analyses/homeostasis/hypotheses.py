@@ -30,6 +30,7 @@ from tl_geometry.statistics import benjamini_hochberg
 MARGIN = 0.1
 """Recovery that is too small to matter, chosen before any data."""
 ALPHA = 0.05
+READOUT_NAMES = {"r_v": "R_V", "residual_pr": "the residual stream's PR"}
 MIN_PAIRS = 20
 """Below this, resampling has too few distinct samples for its p-values to mean what they say."""
 
@@ -68,7 +69,7 @@ HYPOTHESES: Mapping[str, Hypothesis] = {
         "The scales of the norms adjust and bring R_V back", "r_v", SIDES["norm", "frozen"]
     ),
     "residual_balancing": Hypothesis(
-        "The geometry of the residual stream comes back beyond passive",
+        "The residual stream's PR comes back beyond passive",
         "residual_pr",
         ("patched", "passive"),
     ),
@@ -86,7 +87,8 @@ def hypothesis_table(sample: Sample, resampler: Resampler) -> pd.DataFrame:
         row: dict[str, object] = {
             "hypothesis": name,
             "statement": hypothesis.statement,
-            "effect": f"recovery({hypothesis.effect[0]}) − recovery({hypothesis.effect[1]})",
+            "effect": "recovery({}) − recovery({})".format(*hypothesis.effect)
+            + f" of {READOUT_NAMES[hypothesis.readout]}",
             "readout": hypothesis.readout,
             "layer": sample.layers[-1],
         }
@@ -100,7 +102,8 @@ def hypothesis_table(sample: Sample, resampler: Resampler) -> pd.DataFrame:
     for p in ("p", "equivalence_p", "signed_p", "rise_p"):
         table[f"{p}_adjusted"] = benjamini_hochberg(table[p].to_numpy(float))
     table["verdict"], table["note"] = zip(*map(_verdict, table.to_dict("records")), strict=True)
-    return table
+    first = ["hypothesis", "verdict", "note"]
+    return table.reindex(columns=[*first, *(c for c in table.columns if c not in first)])
 
 
 def _tests(result: BootstrapResult | str) -> dict[str, float]:
@@ -168,16 +171,19 @@ def _verdict(row: Mapping[str, Any]) -> tuple[str, str]:
     if row["n"] < MIN_PAIRS:
         return "undecided", f"{row['n']} pairs; a verdict needs at least {MIN_PAIRS}"
     if row["left_without"] <= MARGIN:
-        left = f"only {row['left_without']:.2f} of the change is left without it"
-        return "undecided", f"{left}: nothing that could matter remains to be brought back"
+        gone = f"in the comparison {1 - row['left_without']:.0%} of the change is gone already"
+        return "undecided", f"not testable here: {gone}, no effect could exceed {MARGIN}"
     if row["equivalence_p_adjusted"] < ALPHA:
-        differs = " (though not exactly none)" if row["p_adjusted"] < ALPHA else ""
-        return "equivalent to none", f"within ±{MARGIN} of recovery{differs}"
+        differs = ", though different from zero" if row["p_adjusted"] < ALPHA else ""
+        return "equivalent to none", f"too small to matter: within ±{MARGIN} of recovery{differs}"
     if not row["p_adjusted"] < ALPHA:
         return "undecided", "after adjustment neither different from none nor within the margin"
     systematic = row["signed_p_adjusted"] < ALPHA
     if not systematic or row["signed_estimate"] * row["estimate"] < 0:
-        return "undecided", "scatter differs, but the patch's own change is not taken back or kept"
+        return (
+            "undecided",
+            "the total |change| differs from the comparison, the signed change does not",
+        )
     if row["estimate"] < 0:
         return "opposite", "less of the change is gone than without it"
     if HYPOTHESES[row["hypothesis"]].rises is None:

@@ -90,15 +90,19 @@ def natural_gap(pairs: pd.DataFrame, plan: Plan) -> Interval:
 def headline(tables: Mapping[str, pd.DataFrame], gap: Interval) -> list[str]:
     """Is there a gap, what is left behind the patch, and one sentence a hypothesis."""
     sentences = [
-        "With nothing patched, log R_V of self-observing texts is "
-        f"{_interval(asdict(gap))} above that of plain ones at the patch layer (negative: below).",
+        "R_V of a layer is the participation ratio (effective number of directions) of the value "
+        "vectors of a text's last tokens there, over the same at an early layer. The patch writes "
+        "the values of a self-observing text, one that attends to its own writing, into a plain "
+        "one.",
+        "With nothing patched, log R_V of self-observing minus plain texts at the patch layer is "
+        f"{_interval(asdict(gap))}.",
         _recovery_sentence(tables["recovery"]),
         _push_sentence(tables["recovery"]),
     ]
     for row in tables["hypotheses"].to_dict("records"):
         name = row["hypothesis"].replace("_", " ").capitalize().replace("Mlp", "MLP")
         effect = _interval(row) if row["status"] == "ok" else row["reason"]
-        note = f" ({row['note']})" if row["note"] else ""
+        note = f", {row['note']}" if row["note"] else ""
         sentences.append(f"{name}: {row['verdict']}{note}. {row['effect']} = {effect}.")
     return sentences
 
@@ -116,7 +120,7 @@ def _recovery_sentence(recovery: pd.DataFrame) -> str:
         f"By the last layer (L{last}), {_interval(patched)} of the patch's change of "
         f"log R_V is gone; {_interval(passive)} is gone when no later block answers, which "
         f"leaves {1 - passive['estimate']:.2f} for compensation to act on. "
-        f"Excess over passive: {_interval(excess)}, n = {patched['n']} pairs."
+        f"Excess of R_V's recovery over passive: {_interval(excess)}, n = {patched['n']} pairs."
     )
 
 
