@@ -8,7 +8,7 @@ ANALYSES = {
 
 
 def main() -> int:
-    if len(sys.argv) > 1:
+    if sys.argv[1:] and not sys.argv[1].startswith("-"):
         sys.stderr.write(f"name the analysis with a dot: python -m analyses.{sys.argv[1]}\n")
         return 2
     width = max(map(len, ANALYSES))

@@ -151,3 +151,13 @@ def test_help_is_given_before_anything_heavy_is_imported(module: str):
     assert done.returncode == 0, done.stderr
     assert f"python -m {module}" in done.stdout
     assert not set(HEAVY).intersection(json.loads(done.stderr))
+
+
+def test_an_analysis_named_without_its_dot_is_not_silently_ignored():
+    done = subprocess.run(
+        [sys.executable, "-m", "analyses", "homeostasis", "--limit", "3"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == BAD_INPUT
+    assert "python -m analyses.homeostasis" in done.stderr
