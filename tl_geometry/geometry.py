@@ -8,9 +8,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-Window = Float[Tensor, "*batch w d"]
-"""The last w tokens (rows) of an activation of width d."""
-
 
 def gram(
     x: Float[Tensor, "*batch w d"], *, centered: bool = False, row_normalized: bool = False

@@ -6,8 +6,6 @@ Contribution of a component at a layer, from both sides, which need not agree or
     released  recovery(released) − recovery(passive)
 """
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 
@@ -123,15 +121,10 @@ def _where(sample: Sample, component: str, layer: int) -> dict[str, object]:
     }
 
 
-def mechanism_table(
-    sample: Sample,
-    resampler: Resampler,
-    n_permutations: int,
-    progress: Callable[[str], None] = lambda _: None,
-) -> pd.DataFrame:
+def mechanism_table(sample: Sample, resampler: Resampler, n_permutations: int) -> pd.DataFrame:
     """Contributions and associations in one tidy table, told apart by `analysis`."""
-    progress("contributions")
-    both = [contributions(sample, resampler)]
-    progress("associations")
-    both.append(associations(sample, resampler.seed, n_permutations))
+    both = [
+        contributions(sample, resampler),
+        associations(sample, resampler.seed, n_permutations),
+    ]
     return pd.concat(both, ignore_index=True)
