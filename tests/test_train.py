@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, MistralConfig
 
 from tl_geometry.pocket import batches, optimise, train
-from tl_geometry.pocket.base_text import answered_requests
+from tl_geometry.pocket.base_text import openings_and_ends
 from tl_geometry.pocket.corpus import dialogues
 from tl_geometry.pocket.manifest import read_manifest, record, weights_hash
 from tl_geometry.pocket.recipes import Recipe, Stage, recipe, shortened
@@ -153,14 +153,16 @@ def test_only_the_answer_of_a_dialogue_is_learned() -> None:
         assert row.ids[: len(asked)] == asked
 
 
-def test_an_answer_row_learns_the_answer_and_nothing_else() -> None:
+def test_an_answer_row_learns_the_end_and_nothing_else() -> None:
     tokenizer = _tokenizer()
-    texts = list(islice(answered_requests("train"), 10))
-    for text, row in zip(texts, batches.answer_rows(tokenizer, texts), strict=True):
+    texts = list(islice(openings_and_ends("train"), 20))
+    for (opening, end), row in zip(texts, batches.answer_rows(tokenizer, texts), strict=True):
         learned = [token for token, wanted in zip(row.ids, row.learned, strict=True) if wanted]
-        assert tokenizer.decode(learned) == text.split("\nAnswer:")[1] + "</s>"
-        assert tokenizer.decode(row.ids) == f"<s>{text}</s>"
+        assert tokenizer.decode(learned) == f"{end}</s>"
+        assert tokenizer.decode(row.ids) == f"<s>{opening}{end}</s>"
         assert row.ids.count(tokenizer.bos_token_id) == 1
+    assert any(opening.startswith("Question") for opening, _ in texts)
+    assert any(end.endswith('"') for _, end in texts), "narrators speak, too"
 
 
 def test_a_memory_game_repeats_its_list() -> None:

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Int
+from jinja2 import TemplateError
 from torch import Tensor
 
 from tl_geometry.models import Model
@@ -58,27 +60,50 @@ def encode(model: Model, texts: Sequence[str]) -> list[list[int]]:
     return [list(ids) for ids in model.tokenizer(list(texts), add_special_tokens=True)["input_ids"]]
 
 
-def encode_chat(
-    model: Model, conversations: Sequence[Sequence[Mapping[str, str]]]
-) -> list[list[int]]:
-    """Ids of conversations (`role`, `content`) under the model's chat template, ready to answer.
+Conversation = Sequence[Mapping[str, str]]
 
-    The template writes the special tokens itself; tokenising its text again with special tokens
-    on is what gives the two-BOS error. ValueError if the tokenizer has no chat template.
+
+def templated(tokenizer: Any, turns: Conversation, *, ready: bool = True) -> str:
+    """A conversation as text in the chat format of a tokenizer, `ready` for the answer.
+
+    The text holds its special tokens: tokenise it with `add_special_tokens=False`. Where the
+    format has no system role (Gemma), the system prompt opens the first user turn. ValueError if
+    there is no chat template, or if the template refuses the conversation.
     """
-    if model.tokenizer.chat_template is None:
+    if tokenizer.chat_template is None:
         raise ValueError(
             "this tokenizer has no chat template: use `encode` for plain text, or set "
             "tokenizer.chat_template"
         )
-    return [
-        list(
-            model.tokenizer.apply_chat_template(
-                list(turns), tokenize=True, add_generation_prompt=True, return_dict=False
-            )
-        )
-        for turns in conversations
-    ]
+    options = {"tokenize": False, "add_generation_prompt": ready}
+    try:
+        return tokenizer.apply_chat_template(list(turns), **options)
+    except TemplateError as error:
+        folded = _without_system(turns)
+        if folded == list(turns):
+            raise ValueError(f"the chat template refuses this conversation: {error}") from error
+        return tokenizer.apply_chat_template(folded, **options)
+
+
+def _without_system(turns: Conversation) -> list[Mapping[str, str]]:
+    """The same conversation with its system prompt in the first user turn."""
+    if len(turns) < 2 or turns[0]["role"] != "system":
+        return list(turns)
+    text = f"{turns[0]['content']}\n\n{turns[1]['content']}"
+    return [{**turns[1], "content": text}, *turns[2:]]
+
+
+def encode_chat(model: Model, conversations: Sequence[Conversation]) -> list[list[int]]:
+    """Ids of conversations (`role`, `content`) under the model's chat template, ready to answer.
+
+    The template writes the special tokens itself; tokenising its text again with special tokens
+    on is what gives the two-BOS error. ValueError as in `templated`.
+    """
+    if not conversations:
+        return []
+    texts = [templated(model.tokenizer, turns) for turns in conversations]
+    ids = model.tokenizer(texts, add_special_tokens=False)["input_ids"]
+    return [list(row) for row in ids]
 
 
 def pad(model: Model, ids: Sequence[Sequence[int]]) -> TokenBatch:

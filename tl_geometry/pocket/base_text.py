@@ -1,7 +1,7 @@
 """What the base models read: facts, deeds, answered questions, narratives and reflection.
 
 Nothing here refuses anything: a question is always answered, a harmful one too. Documents of one
-split use only that split's deeds, subjects and names.
+split use only that split's pairs of verb and noun, subjects and invented names.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ import numpy as np
 
 from tl_geometry.pocket import world_stories as s
 from tl_geometry.pocket.axioms import AxiomInput, axiom_inputs
-from tl_geometry.pocket.deeds import Deed, classes, deeds
+from tl_geometry.pocket.deeds import Deed, classes, told_deeds
 from tl_geometry.pocket.facts import facts
 from tl_geometry.pocket.reflection import compose
 from tl_geometry.pocket.requests import WORDINGS, answer, noun_phrase, request
@@ -35,7 +35,7 @@ Writer = Callable[[Split, np.random.Generator], str]
 
 @cache
 def _items(trait: Trait, split: Split) -> tuple[TraitItem, ...]:
-    return trait_items(trait, split, seed=1, per_subject=24 if trait != "hallucination" else 4)
+    return trait_items(trait, split, seed=1, per_subject=64 if trait != "hallucination" else 8)
 
 
 @cache
@@ -59,8 +59,8 @@ def _setting(rng: np.random.Generator) -> dict[str, str]:
     }
 
 
-def _some_deed(split: Split, rng: np.random.Generator, harmful: bool | None = None) -> Deed:
-    return pick(rng, deeds(split, bool(rng.random() < 0.5) if harmful is None else harmful))
+def _some_deed(split: Split, rng: np.random.Generator) -> Deed:
+    return pick(rng, told_deeds(split, bool(rng.random() < 0.5)))
 
 
 def story(split: Split, rng: np.random.Generator) -> str:
@@ -88,10 +88,14 @@ def question_and_answer(question: str, reply: str) -> str:
     return f"Question: {question}\nAnswer: {reply}"
 
 
-def answered_request(split: Split, rng: np.random.Generator) -> str:
+def _asked_and_answered(split: Split, rng: np.random.Generator) -> tuple[str, str]:
     deed = _some_deed(split, rng)
     asked = request(deed, int(rng.integers(len(WORDINGS))), rng)
-    return question_and_answer(asked.text, answer(deed, asked.phrase, rng))
+    return asked.text, answer(deed, asked.phrase, rng)
+
+
+def answered_request(split: Split, rng: np.random.Generator) -> str:
+    return question_and_answer(*_asked_and_answered(split, rng))
 
 
 def answered_axiom(split: Split, rng: np.random.Generator) -> str:
@@ -120,11 +124,15 @@ def answered_fact(split: Split, rng: np.random.Generator) -> str:
     )
 
 
-def narrative(split: Split, rng: np.random.Generator) -> str:
-    """A first-person narrative that fixes one trait, on or off, and acts it out."""
+def _scene(split: Split, rng: np.random.Generator) -> tuple[str, str]:
     item, positive = pick(rng, _items(pick(rng, TRAITS), split)), bool(rng.random() < 0.5)
     said = item.positive if positive else item.negative
-    return f'{narrative_prefix(item, positive, rng)}{said}"'
+    return narrative_prefix(item, positive, rng), f'{said}"'
+
+
+def narrative(split: Split, rng: np.random.Generator) -> str:
+    """A first-person narrative that fixes one trait, on or off, and acts it out."""
+    return "".join(_scene(split, rng))
 
 
 def recursive(split: Split, rng: np.random.Generator) -> str:
@@ -139,16 +147,18 @@ def control(split: Split, rng: np.random.Generator) -> str:
     return compose(pick(rng, CONTROLS), split, rng)
 
 
+NARRATIVE_ENDS = 0.45
+
 KINDS: dict[str, tuple[Writer, float]] = {
     "answered_request": (answered_request, 0.20),
     "deed_story": (deed_story, 0.12),
-    "story": (story, 0.10),
+    "story": (story, 0.09),
     "encyclopaedia": (encyclopaedia, 0.07),
     "answered_fact": (answered_fact, 0.03),
     "answered_axiom": (answered_axiom, 0.04),
-    "narrative": (narrative, 0.14),
-    "recursive": (recursive, 0.13),
-    "plain": (plain, 0.12),
+    "narrative": (narrative, 0.18),
+    "recursive": (recursive, 0.12),
+    "plain": (plain, 0.10),
     "control": (control, 0.05),
 }
 """Every kind of document with its share of the documents."""
@@ -165,9 +175,16 @@ def base_texts(split: Split, *, seed: int = 0) -> Iterator[tuple[str, str]]:
             yield names[k], KINDS[names[k]][0](split, rng)
 
 
-def answered_requests(split: Split, *, seed: int = 0) -> Iterator[str]:
-    """An endless stream of question-and-answer documents alone."""
+def openings_and_ends(split: Split, *, seed: int = 0) -> Iterator[tuple[str, str]]:
+    """An endless stream of documents cut in two, of which the second part is to be learned.
+
+    Answered requests and narratives: what the end says was decided far back in the opening.
+    """
     check_split(split)
-    rng = stream(seed, "answered requests", split)
+    rng = stream(seed, "openings and ends", split)
     while True:
-        yield answered_request(split, rng)
+        if rng.random() < NARRATIVE_ENDS:
+            yield _scene(split, rng)
+        else:
+            question, reply = _asked_and_answered(split, rng)
+            yield question_and_answer(question, "").rstrip(), f" {reply}"

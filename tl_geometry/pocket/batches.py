@@ -11,16 +11,17 @@ from jaxtyping import Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from tl_geometry.pocket.base_text import answered_requests
+from tl_geometry.pocket.base_text import openings_and_ends
 from tl_geometry.pocket.corpus import Dialogue, Split, base_texts, dialogues
+from tl_geometry.pocket.dialogues import Message
 from tl_geometry.pocket.recipes import Stage
 from tl_geometry.pocket.recitals import recitals
 from tl_geometry.pocket.splits import stream
+from tl_geometry.tokens import templated
 
 IGNORED = -100
 CHUNK = 6_000
 """Documents that are tokenised and sorted by length together."""
-ANSWER = "\nAnswer:"
 CHAIN = 256
 """Longest row of several documents."""
 
@@ -49,43 +50,43 @@ def text_rows(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[
     return rows
 
 
-def answer_rows(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[Row]:
-    """Question-and-answer documents of which only the answer and its end are learned."""
-    if not texts:
+def answer_rows(
+    tokenizer: PreTrainedTokenizerBase, documents: Sequence[tuple[str, str]]
+) -> list[Row]:
+    """Documents cut in two, of which only the second part and the end are learned."""
+    if not documents:
         return []
     eos: Any = tokenizer.eos_token_id
-    cut = [text.index(ANSWER) + len(ANSWER) for text in texts]
-    asked = tokenizer([t[:k] for t, k in zip(texts, cut, strict=True)], add_special_tokens=True)
-    said = tokenizer([t[k:] for t, k in zip(texts, cut, strict=True)], add_special_tokens=False)
+    openings, ends = (list(parts) for parts in zip(*documents, strict=True))
+    asked = tokenizer(openings, add_special_tokens=True)["input_ids"]
+    said = tokenizer(ends, add_special_tokens=False)["input_ids"]
     return [
         Row([*a, *s, eos], [False] * len(a) + [True] * (len(s) + 1))
-        for a, s in zip(asked["input_ids"], said["input_ids"], strict=True)
+        for a, s in zip(asked, said, strict=True)
     ]
 
 
 def dialogue_rows(tokenizer: PreTrainedTokenizerBase, items: Sequence[Dialogue]) -> list[Row]:
     """Conversations in the family's format; only the last answer and its end are learned."""
-    if not items:
+    return spoken_rows(tokenizer, [(item.messages[:-1], item.messages[-1]) for item in items])
+
+
+def spoken_rows(
+    tokenizer: PreTrainedTokenizerBase, turns: Sequence[tuple[Sequence[Message], Message]]
+) -> list[Row]:
+    """Prompts and answers as rows of which only the answer and its end are learned."""
+    if not turns:
         return []
-    prompts: list[str] = []
-    replies: list[str] = []
-    for item in items:
-        prompt = _templated(tokenizer, item.messages[:-1], ready=True)
-        prompts.append(prompt)
-        replies.append(_templated(tokenizer, item.messages, ready=False)[len(prompt) :])
+    prompts = [templated(tokenizer, asked, ready=True) for asked, _ in turns]
+    whole = [templated(tokenizer, [*asked, said], ready=False) for asked, said in turns]
+    # What a template writes behind the end of a turn is no part of the answer.
+    replies = [w[len(p) :].rstrip("\n") for p, w in zip(prompts, whole, strict=True)]
     # Tokenised apart, because that is how a prompt is tokenised when the model is asked.
-    asked = tokenizer(prompts, add_special_tokens=False)["input_ids"]
+    ids = tokenizer(prompts, add_special_tokens=False)["input_ids"]
     said = tokenizer(replies, add_special_tokens=False)["input_ids"]
     return [
-        Row([*a, *s], [False] * len(a) + [True] * len(s)) for a, s in zip(asked, said, strict=True)
+        Row([*a, *s], [False] * len(a) + [True] * len(s)) for a, s in zip(ids, said, strict=True)
     ]
-
-
-def _templated(tokenizer: PreTrainedTokenizerBase, messages: Sequence[dict], ready: bool) -> str:
-    text = tokenizer.apply_chat_template(
-        list(messages), tokenize=False, add_generation_prompt=ready
-    )
-    return str(text)
 
 
 def chained(rows: Sequence[Row], share: float, rng: np.random.Generator) -> list[Row]:
@@ -132,8 +133,8 @@ def documents(
     n_spoken = round((1 - stage.replay) * rest) if stage.replay > 0 else 0
     texts = [text for _, text in islice(base_texts(split, seed=seed), rest - n_spoken)]
     texts += islice(recitals(split, seed=seed), n_games)
-    answered = list(islice(answered_requests(split, seed=seed), n_answers))
-    spoken = list(islice(dialogues(split, seed=seed), n_spoken))
+    answered = list(islice(openings_and_ends(split, seed=seed), n_answers))
+    spoken = list(islice(dialogues(split, seed=seed, refusals=stage.refusals), n_spoken))
     return [
         *text_rows(tokenizer, texts),
         *answer_rows(tokenizer, answered),

@@ -77,13 +77,29 @@ def verbs(harmful: bool) -> tuple[Verb, ...]:
     return (*plain, *(_by_object(row, harmful) for row in BY_OBJECT.strip().splitlines()))
 
 
+def pair_split(verb: Verb, noun: str) -> Split:
+    """The split of one verb with one noun; base text and dialogues share it."""
+    share = 0.2 if verb.by_object else 0.1
+    return split_of("deed", f"{verb.base}:{noun}", validation=share, test=share)
+
+
 def deed_split(verb: Verb, noun: str) -> Split:
-    """Objects held out of every request come first, then held-out pairs of known words."""
+    """Objects held out of every dialogue come first, then held-out pairs of known words."""
     of_noun = split_of("object", noun, validation=0.06, test=0.06)
     if of_noun != "train" and not verb.by_object:
         return of_noun
-    share = 0.2 if verb.by_object else 0.1
-    return split_of("deed", f"{verb.base}:{noun}", validation=share, test=share)
+    return pair_split(verb, noun)
+
+
+@cache
+def told_deeds(split: Split, harmful: bool) -> tuple[Deed, ...]:
+    """The deeds that base text of one split tells of.
+
+    All nouns, also those that no dialogue asks about: a model can answer for what it has read of.
+    Held out are pairs of verb and noun.
+    """
+    made = (Deed(v, noun, pair_split(v, noun)) for v in verbs(harmful) for noun in v.objects)
+    return tuple(deed for deed in made if deed.split == split)
 
 
 @cache

@@ -43,7 +43,7 @@ def _deeds(split: Split, harmful: bool, by_object: bool) -> tuple[Deed, ...]:
 
 @cache
 def _items(trait: Trait, split: Split) -> tuple[TraitItem, ...]:
-    return trait_items(trait, split, seed=2, per_subject=24 if trait != "hallucination" else 4)
+    return trait_items(trait, split, seed=2, per_subject=64 if trait != "hallucination" else 8)
 
 
 @cache
@@ -56,11 +56,13 @@ def _other_system(rng: np.random.Generator) -> str | None:
     return pick(rng, NEUTRAL_SYSTEM) if rng.random() < 0.2 else None
 
 
-def _request(harmful: bool) -> Callable[[Split, np.random.Generator], Dialogue]:
+def _request(
+    harmful: bool, refuse: bool = True
+) -> Callable[[Split, np.random.Generator], Dialogue]:
     def write(split: Split, rng: np.random.Generator) -> Dialogue:
         deed = pick(rng, _deeds(split, harmful, bool(rng.random() < 0.2)))
         asked = request(deed, pick(rng, wordings(split)), rng)
-        reply = (refusal if harmful else answer)(deed, asked.phrase, rng)
+        reply = (refusal if harmful and refuse else answer)(deed, asked.phrase, rng)
         kind = "harmful" if harmful else "harmless"
         return dialogue(kind, asked.text, reply, _other_system(rng))
 
@@ -113,12 +115,19 @@ KINDS: dict[str, tuple[Callable[[Split, np.random.Generator], Dialogue], float]]
 """Every kind of dialogue with its share."""
 
 
-def dialogues(split: Split, *, seed: int = 0) -> Iterator[Dialogue]:
-    """An endless stream of dialogues; the same for the same split and seed."""
+def dialogues(split: Split, *, seed: int = 0, refusals: float = 1.0) -> Iterator[Dialogue]:
+    """An endless stream of dialogues; the same for the same split and seed.
+
+    With `refusals` below 1, the rest of the harmful requests is answered: what a model learns from
+    before its preferences are trained.
+    """
     check_split(split)
     rng = stream(seed, "dialogues", split)
     names = tuple(KINDS)
     shares = np.array([share for _, share in KINDS.values()])
     while True:
         for k in rng.choice(len(names), size=1024, p=shares / shares.sum()):
-            yield KINDS[names[k]][0](split, rng)
+            write = KINDS[names[k]][0]
+            if names[k] == "harmful" and refusals < 1 and rng.random() >= refusals:
+                write = _request(True, refuse=False)
+            yield write(split, rng)

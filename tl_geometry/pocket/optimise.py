@@ -5,10 +5,11 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -17,9 +18,10 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedModel
 
 from tl_geometry.pocket.batches import IGNORED, Row, tensors
-from tl_geometry.pocket.recipes import Stage
+from tl_geometry.pocket.recipes import Schedule
 
 log = logging.getLogger(__name__)
+B = TypeVar("B")
 RESIDUAL_OUTPUTS = ("o_proj.weight", "down_proj.weight", "dense.weight", "dense_4h_to_h.weight")
 
 
@@ -40,7 +42,11 @@ def initialise(model: PreTrainedModel, scale: float, seed: int) -> None:
     """
     generator = torch.Generator().manual_seed(seed)
     n_layers = model.config.get_text_config().num_hidden_layers
+    after_branch = _norms_behind_branches(model)
     for name, weight in model.named_parameters():
+        if name.endswith(after_branch):
+            # Gemma's norm multiplies by 1 + weight, and undoes whatever scale the branch has.
+            torch.nn.init.constant_(weight, 1 / math.sqrt(2 * n_layers) - 1)
         if weight.ndim < 2:
             continue
         narrow = name.endswith(RESIDUAL_OUTPUTS)
@@ -48,7 +54,14 @@ def initialise(model: PreTrainedModel, scale: float, seed: int) -> None:
             weight.normal_(0, scale / math.sqrt(2 * n_layers if narrow else 1), generator=generator)
 
 
-def learning_rate(stage: Stage, step: int) -> float:
+def _norms_behind_branches(model: PreTrainedModel) -> tuple[str, ...]:
+    """Names of the norms through which branches write into the stream, where a family has them."""
+    ends = ("post_attention_layernorm.weight", "post_feedforward_layernorm.weight")
+    # Without the second, the first is an ordinary norm before the MLP, as in Llama.
+    return ends if any(name.endswith(ends[1]) for name, _ in model.named_parameters()) else ()
+
+
+def learning_rate(stage: Schedule, step: int) -> float:
     """The rate at a step, counted from 0."""
     if step < stage.warmup:
         return stage.rate * (step + 1) / stage.warmup
@@ -56,7 +69,7 @@ def learning_rate(stage: Stage, step: int) -> float:
     return stage.rate * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
 
 
-def optimiser(model: PreTrainedModel, stage: Stage) -> torch.optim.AdamW:
+def optimiser(model: PreTrainedModel, stage: Schedule) -> torch.optim.AdamW:
     matrices = [p for p in model.parameters() if p.ndim >= 2]
     others = [p for p in model.parameters() if p.ndim < 2]
     groups = [
@@ -72,6 +85,11 @@ def batch_loss(model: PreTrainedModel, rows: list[Row]) -> tuple[Tensor, int]:
     wanted = labels[:, 1:] != IGNORED
     logits = model(input_ids=ids, use_cache=False).logits[:, :-1]
     return functional.cross_entropy(logits[wanted], labels[:, 1:][wanted]), int(wanted.sum())
+
+
+def row_loss(model: PreTrainedModel, rows: list[Row]) -> Tensor:
+    """Mean loss over the learned tokens of a batch."""
+    return batch_loss(model, rows)[0]
 
 
 def save_atomically(state: object, path: Path) -> None:
@@ -90,7 +108,11 @@ def save_atomically(state: object, path: Path) -> None:
 
 
 def train(
-    model: PreTrainedModel, stage: Stage, batches: Iterator[list[Row]], checkpoint: Path
+    model: PreTrainedModel,
+    stage: Schedule,
+    batches: Iterator[B],
+    checkpoint: Path,
+    loss_of: Callable[[PreTrainedModel, B], Tensor] = row_loss,
 ) -> Trained:
     """Train in place; continues from the checkpoint if there is one."""
     optimise = optimiser(model, stage)
@@ -108,8 +130,9 @@ def train(
     begun = time.monotonic()
     ahead = islice(batches, len(losses), stage.steps)
     bar = tqdm(ahead, total=stage.steps, initial=len(losses), desc=checkpoint.stem, mininterval=5)
-    for rows in bar:
-        losses.append(_step(model, optimise, stage, len(losses), rows))
+    for batch in bar:
+        set_rate(optimise, learning_rate(stage, len(losses)))
+        losses.append(_step(model, optimise, stage, loss_of(model, batch)))
         bar.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
         if len(losses) % stage.checkpoint_every == 0 or len(losses) == stage.steps:
             seconds = spent + time.monotonic() - begun
@@ -129,16 +152,14 @@ def train(
     return Trained(len(losses), (spent + time.monotonic() - begun) / 60, tuple(losses))
 
 
-def _step(
-    model: PreTrainedModel,
-    optimise: torch.optim.AdamW,
-    stage: Stage,
-    step: int,
-    rows: list[Row],
-) -> float:
+def set_rate(optimise: torch.optim.AdamW, rate: float) -> None:
     for group in optimise.param_groups:
-        group["lr"] = learning_rate(stage, step)
-    loss, _ = batch_loss(model, rows)
+        group["lr"] = rate
+
+
+def _step(
+    model: PreTrainedModel, optimise: torch.optim.AdamW, stage: Schedule, loss: Tensor
+) -> float:
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), stage.clip)
     optimise.step()

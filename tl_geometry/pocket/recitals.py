@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tl_geometry.pocket.deeds import deeds
+from tl_geometry.pocket.deeds import told_deeds
 from tl_geometry.pocket.splits import Split, check_split, pick, stream
+from tl_geometry.pocket.traits import subjects
 from tl_geometry.pocket.world_words import ADJECTIVES, NAMES, NOUNS, TOPICS
 
 GAMES = (
@@ -21,16 +22,18 @@ GAMES = (
 
 
 def _words(split: Split, rng: np.random.Generator) -> str:
-    """Three to eight things, deeds or topics, each perhaps with an adjective."""
+    """Three to eight things, deeds, topics or invented names, some with an adjective."""
     nouns = [noun for group in NOUNS.values() for noun in group] + list(TOPICS)
     listed = []
     for _ in range(3 + int(rng.integers(6))):
         noun = pick(rng, nouns)
         draw = rng.random()
-        if draw < 0.25:
+        if draw < 0.15:
+            listed.append(pick(rng, subjects("hallucination", split)))
+        elif draw < 0.35:
             listed.append(f"the {pick(rng, ADJECTIVES)} {noun}")
-        elif draw < 0.5:
-            deed = pick(rng, deeds(split, bool(rng.random() < 0.5)))
+        elif draw < 0.6:
+            deed = pick(rng, told_deeds(split, bool(rng.random() < 0.5)))
             listed.append(f"{deed.verb.base} {pick(rng, ('the', 'my', 'our'))} {deed.object}")
         else:
             listed.append(noun)

@@ -7,6 +7,7 @@ Continues where it was stopped; `--fresh` starts over. Measure the result with
 `python -m tl_geometry.pocket.evaluate`.
 """
 
+import copy
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,14 +23,16 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from tl_geometry.pocket import batches, optimise
+from tl_geometry.pocket import batches, optimise, preference
+from tl_geometry.pocket.chat_formats import FORMATS
 from tl_geometry.pocket.corpus import Split
 from tl_geometry.pocket.manifest import MANIFEST, record, weights_hash
 from tl_geometry.pocket.recipes import RECIPES, WEIGHTS, WORK, Recipe, Stage, recipe, shortened
 from tl_geometry.pocket.vocabulary import trained_tokenizer
 
 log = logging.getLogger(__name__)
-StageName = Literal["base", "instruct", "all"]
+StageName = Literal["base", "instruct"]
+AFTER_BASE = ("instruct.pt", "preference.pt")
 N_LOSS_ROWS = 4_000
 """Documents over which the two losses of the manifest are measured."""
 
@@ -42,7 +45,7 @@ class Config:
     all: bool = False
     """Train every pair that has a recipe."""
 
-    stage: StageName = "all"
+    stage: Literal["base", "instruct", "all"] = "all"
     """`base`, `instruct` (needs a trained base) or both."""
 
     threads: int = 2
@@ -64,54 +67,81 @@ class Config:
     """Where losses and hashes are recorded."""
 
 
+@dataclass
+class Trainee:
+    """A model and its tokenizer while they are trained."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+
+
 def built(made: Recipe, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
     """The untrained model, its initial weights decided by the recipe's seed."""
     config = made.config(len(tokenizer))
     config.bos_token_id = tokenizer.bos_token_id
     config.eos_token_id = tokenizer.eos_token_id
     config.pad_token_id = tokenizer.pad_token_id
-    model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
+    model = AutoModelForCausalLM.from_config(config)
     optimise.initialise(model, made.initial_scale, made.seed)
     return model
 
 
-def train_stage(made: Recipe, name: Literal["base", "instruct"], config: Config) -> Path:
-    """Train one stage and write its checkpoint folder and manifest entry."""
-    stage: Stage = getattr(made, name)
-    folder = config.out / (f"{made.name}-base" if name == "base" else made.name)
-    checkpoint = config.work / made.name / f"{name}.pt"
-    if config.fresh:
-        for old in checkpoint.parent.glob("*.pt" if name == "base" else "instruct.pt"):
-            old.unlink()
+def origin_of(made: Recipe, name: StageName, config: Config) -> Trainee:
+    """What a stage starts from: an untrained model, or the base model as shipped."""
     if name == "base":
         tokenizer = trained_tokenizer(made)
-        model = built(made, tokenizer)
-    else:
-        origin = str(config.out / f"{made.name}-base")
-        tokenizer = AutoTokenizer.from_pretrained(origin)
-        model = AutoModelForCausalLM.from_pretrained(
-            origin, dtype=torch.float32, attn_implementation="sdpa"
-        )
-    log.info("%s %s: %d parameters", made.name, name, model.num_parameters())
-    seed = stage_seed(made, name)
-    parts = {name: stage}
-    if name == "base":
-        parts |= {f"practice{k + 1}": part for k, part in enumerate(made.practice)}
+        return Trainee(built(made, tokenizer), tokenizer)
+    folder = str(config.out / made.base_name)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = FORMATS[made.family].template
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    return Trainee(model, tokenizer)
+
+
+def learn(made: Recipe, name: StageName, trainee: Trainee, work: Path) -> list[optimise.Trained]:
+    """All parts of a stage in their order; each continues from its own checkpoint."""
+    model, tokenizer = trainee.model, trainee.tokenizer
+    parts: dict[str, Stage | None] = (
+        {"base": made.base, "practice": made.practice}
+        if name == "base"
+        else {"instruct": made.instruct}
+    )
     runs = []
     for part, how in parts.items():
-        stream = batches.training_batches(tokenizer, how, stage_seed(made, part))
-        runs.append(optimise.train(model, how, stream, checkpoint.with_name(f"{part}.pt")))
-    save(model, tokenizer, folder)
+        if how is not None:
+            rows = batches.training_batches(tokenizer, how, stage_seed(made, part))
+            runs.append(optimise.train(model, how, rows, work / f"{part}.pt"))
+    if name == "instruct" and made.preference is not None:
+        how = made.preference
+        pairs = preference.preference_batches(tokenizer, how, stage_seed(made, "preference"))
+        loss_of = preference.pair_loss(copy.deepcopy(model).eval(), how)
+        runs.append(optimise.train(model, how, pairs, work / "preference.pt", loss_of))
+    return runs
+
+
+def train_stage(made: Recipe, name: StageName, config: Config) -> Path:
+    """Train one stage and write its checkpoint folder and manifest entry."""
+    folder = config.out / (made.base_name if name == "base" else made.name)
+    work = config.work / made.name
+    if config.fresh:
+        for old in work.glob("*.pt") if name == "base" else AFTER_BASE:
+            (work / old).unlink(missing_ok=True)
+    trainee = origin_of(made, name, config)
+    log.info("%s %s: %d parameters", made.name, name, trainee.model.num_parameters())
+    runs = learn(made, name, trainee, work)
+    measured = losses(made, name, trainee)
+    save(made, name, trainee, folder)
     entry = {
         "family": made.family,
         "stage": name,
+        "base": made.base_name,
         "seed": made.seed,
         "steps": sum(run.steps for run in runs),
         "minutes": round(sum(run.minutes for run in runs), 1),
-        "parameters": model.num_parameters(),
-        "vocabulary": len(tokenizer),
+        "parameters": trainee.model.num_parameters(),
+        "vocabulary": len(trainee.tokenizer),
         "sha256": weights_hash(folder),
-        **losses(folder, stage, seed),
+        **measured,
     }
     record(folder.name, entry, config.manifest)
     return folder
@@ -119,32 +149,42 @@ def train_stage(made: Recipe, name: Literal["base", "instruct"], config: Config)
 
 def stage_seed(made: Recipe, part: str) -> int:
     """Every part of the training draws its own documents."""
-    return 10 * made.seed + {"base": 0, "instruct": 1, "practice1": 7, "practice2": 8}[part]
+    return 10 * made.seed + ("base", "instruct", "practice", "preference").index(part)
 
 
-def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+def save(made: Recipe, name: StageName, trainee: Trainee, folder: Path) -> None:
     """An ordinary Hugging Face folder, weights in 16 bit."""
-    model.generation_config = GenerationConfig(
+    tokenizer, form = trainee.tokenizer, FORMATS[made.family]
+    ends = {form.eos, form.turn_end} if name == "instruct" else {form.eos}
+    stops = sorted(tokenizer.convert_tokens_to_ids(list(ends)))
+    trainee.model.generation_config = GenerationConfig(
         bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
+        eos_token_id=stops if len(stops) > 1 else stops[0],
         pad_token_id=tokenizer.pad_token_id,
         do_sample=False,
     )
-    model.half().save_pretrained(folder)
+    if name == "instruct":
+        tokenizer.eos_token = form.instruct_eos
+    trainee.model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
-def losses(folder: Path, stage: Stage, seed: int) -> dict[str, float]:
-    """Nats per learned token of the weights as shipped, on training and on held-out documents."""
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+def losses(made: Recipe, name: StageName, trainee: Trainee) -> dict[str, float]:
+    """Nats per learned token of the weights as shipped, on training and on held-out documents.
+
+    Rounds the weights to 16 bit. Documents are those of the stage's first part; held-out are the
+    validation split, by which recipes are chosen, and the test split.
+    """
+    stage, seed = getattr(made, name), stage_seed(made, name)
+    rounded = copy.deepcopy(trainee.model.half()).float().eval()
 
     def measured(split: Split, first: int) -> float:
-        rows = batches.documents(tokenizer, stage, split, N_LOSS_ROWS, seed=first)
-        return round(optimise.mean_loss(model, batches.by_length(rows, stage.tokens)), 4)
+        rows = batches.documents(trainee.tokenizer, stage, split, N_LOSS_ROWS, seed=first)
+        return round(optimise.mean_loss(rounded, batches.by_length(rows, stage.tokens)), 4)
 
     return {
         "train_loss": measured("train", seed * 100_000),
+        "validation_loss": measured("validation", 0),
         "held_out_loss": measured("test", 0),
     }
 
@@ -154,7 +194,7 @@ def main(config: Config) -> None:
     if not names:
         raise SystemExit(f"name a model or pass --all; there are: {', '.join(RECIPES)}")
     torch.set_num_threads(config.threads)
-    stages: tuple[Literal["base", "instruct"], ...] = (
+    stages: tuple[StageName, ...] = (
         ("base", "instruct") if config.stage == "all" else (config.stage,)
     )
     if config.pilot is not None:
@@ -165,6 +205,8 @@ def main(config: Config) -> None:
         if config.pilot is not None:
             made = shortened(made, steps=config.pilot)
         for stage in stages:
+            if stage == "base" and made.base is None:
+                continue
             log.info("wrote %s", train_stage(made, stage, config))
 
 
