@@ -42,6 +42,16 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "gpt2": ("GPT2Config", SMALL),
 }
 FAMILIES = tuple(CONFIGS)
+LINEAR_ROPE = {"rope_type": "linear", "factor": 4.0, "rope_theta": 10_000.0}
+GEMMA3 = {"query_pre_attn_scalar": 16, "sliding_window": 64, "tie_word_embeddings": False}
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "qwen3": ("Qwen3Config", GROUPED),
+    "gemma3": ("Gemma3TextConfig", GROUPED | GEMMA3),
+    "llama-linear-rope": ("LlamaConfig", GROUPED | {"rope_parameters": LINEAR_ROPE}),
+    "mistral-short-window": ("MistralConfig", GROUPED | {"sliding_window": 8}),
+}
+"""Further families, and settings in which implementations are known to go wrong."""
+ALL = CONFIGS | VARIANTS
 
 
 @dataclass(frozen=True)
@@ -73,9 +83,9 @@ def tokenizer() -> Any:
 @lru_cache
 def tiny(family: str) -> Tiny:
     """Seeded; norm weights and biases are shaken, because their defaults hide mistakes."""
-    from transformer_lens.model_bridge import TransformerBridge
+    from tl_geometry.models import wrap
 
-    class_name, options = CONFIGS[family]
+    class_name, options = ALL[family]
     generator = torch.random.manual_seed(0)
     config = getattr(transformers, class_name)(**options)
     plain: Any = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
@@ -83,7 +93,5 @@ def tiny(family: str) -> Tiny:
         for parameter in plain.parameters():
             parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
     config.architectures = [type(plain).__name__]
-    bridge = TransformerBridge.boot_transformers(
-        f"tiny/{family}", hf_model=copy.deepcopy(plain), tokenizer=tokenizer(), device="cpu"
-    )
-    return Tiny(bridge.eval(), plain)
+    bridge = wrap(copy.deepcopy(plain), tokenizer(), source=f"tiny/{family}", device="cpu")
+    return Tiny(bridge, plain)

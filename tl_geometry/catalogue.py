@@ -6,12 +6,14 @@ Nothing here loads a weight. Layer counts and sizes are read from a model's own 
 import difflib
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from tl_geometry.model_table import POCKET_BASE, POCKET_FAMILIES, ROWS
 
 POCKET = Path(__file__).parent / "pocket" / "weights"
 
@@ -29,6 +31,12 @@ class ModelSpec:
     instruct: str | None = None
     """Short name of the model tuned from this one."""
     revision: str | None = None
+    """Commit to load; the hub's newest if None."""
+    billions: float | None = None
+    """Parameters, in 10⁹."""
+    dtype: str | None = None
+    """As published."""
+    notes: str = ""
 
     @property
     def local(self) -> bool:
@@ -44,35 +52,39 @@ class Identity:
     revision: str
 
 
-def _pair(instruct: ModelSpec, base: ModelSpec) -> dict[str, ModelSpec]:
-    return {spec.name: spec for spec in (instruct, base)}
-
-
-def _pocket(name: str, family: str) -> dict[str, ModelSpec]:
-    base = f"{name}-base"
-    return _pair(
-        ModelSpec(name=name, source=str(POCKET / name), family=family, base=base),
-        ModelSpec(name=base, source=str(POCKET / base), family=family, instruct=name),
+def _hub(row: str) -> ModelSpec:
+    name, source, family, base, billions, dtype, notes = row.split("|")
+    return ModelSpec(
+        name=name,
+        source=source,
+        family=family,
+        base=base or None,
+        billions=float(billions),
+        dtype=dtype,
+        notes=notes,
     )
 
 
-MODELS: Mapping[str, ModelSpec] = {
-    **_pocket("pocket-mistral", "mistral"),
-    **_pair(
-        ModelSpec(
-            name="mistral-7b",
-            source="mistralai/Mistral-7B-Instruct-v0.2",
-            family="mistral",
-            base="mistral-7b-base",
-        ),
-        ModelSpec(
-            name="mistral-7b-base",
-            source="mistralai/Mistral-7B-v0.1",
-            family="mistral",
-            instruct="mistral-7b",
-        ),
-    ),
-}
+def _pocket(name: str, family: str) -> list[ModelSpec]:
+    base = POCKET_BASE.get(name, f"{name}-base")
+    shipped = {"dtype": "float16", "notes": "embedded: trained by us, says nothing of large models"}
+    tuned = ModelSpec(name=name, source=str(POCKET / name), family=family, base=base, **shipped)
+    if name in POCKET_BASE:
+        return [tuned]
+    return [tuned, ModelSpec(name=base, source=str(POCKET / base), family=family, **shipped)]
+
+
+def _table() -> dict[str, ModelSpec]:
+    specs = [spec for name, family in POCKET_FAMILIES.items() for spec in _pocket(name, family)]
+    specs += [_hub(row) for row in ROWS.strip().splitlines()]
+    tuned: dict[str, str] = {}
+    for spec in specs:
+        if spec.base:
+            tuned.setdefault(spec.base, spec.name)  # the family's own fine-tune comes first
+    return {spec.name: replace(spec, instruct=tuned.get(spec.name)) for spec in specs}
+
+
+MODELS: Mapping[str, ModelSpec] = _table()
 
 
 def resolve(name_or_path: str, revision: str | None = None) -> ModelSpec:
@@ -84,7 +96,7 @@ def resolve(name_or_path: str, revision: str | None = None) -> ModelSpec:
         known = MODELS[name_or_path]
         if POCKET in Path(known.source).parents and not known.local:
             raise ValueError(f"the weights of {known.name} are not there; make them: make pocket")
-        return ModelSpec(**{**known.__dict__, "revision": revision or known.revision})
+        return replace(known, revision=revision or known.revision)
     folder = Path(name_or_path).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():

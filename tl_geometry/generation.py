@@ -1,13 +1,18 @@
-"""What a model says: batched generation that keeps token ids to the end."""
+"""What a model says: batched generation that keeps token ids to the end, steered or not."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from tl_geometry import sites
+from tl_geometry.interventions import edited
 from tl_geometry.models import Model
 from tl_geometry.tokens import TokenBatch
+from tl_geometry.twins import Edit, blocks_edited, held_hooks, twin_of
 
 
 @torch.inference_mode()
@@ -16,18 +21,74 @@ def generate(
     batch: TokenBatch,
     *,
     max_new_tokens: int,
+    edits: Mapping[int, Edit] | None = None,
     temperature: float = 0.0,
     generator: torch.Generator | None = None,
 ) -> Int[Tensor, "batch new"]:
     """The new ids of every row, greedy unless a temperature is given.
 
-    A row that has ended is filled up with padding; generation stops when every row has ended.
-    Interventions held open by `with model.hooks(...)` act at every step: at the prompt in one
-    pass, then one position at a time. ValueError for a temperature below 0, for sampling without
-    a generator, or for no tokens to generate.
+    `edits` maps a layer to what is done to that block's output (`hook_resid_post`, [batch pos d]):
+    at the prompt in one pass, then one position at a time. A row that has ended is filled up with
+    padding; generation stops when every row has ended.
+
+    Runs on the model's plain twin, at Hugging Face's own speed. Where interventions are held open
+    by `with model.hooks(...)`, or the model has no twin, the bridge itself runs, and they act.
+    ValueError for a temperature below 0, for sampling without a generator, for no tokens to
+    generate, or for a layer that the model does not have.
     """
-    if max_new_tokens < 1:
-        raise ValueError(f"max_new_tokens={max_new_tokens} generates nothing; give at least 1")
+    _check(max_new_tokens, temperature, generator)
+    edits = edits or {}
+    if edits:
+        sites.check_layers(tuple(edits), model.cfg.n_layers)
+    options = {
+        "attention_mask": batch.mask,
+        "max_new_tokens": max_new_tokens,
+        "pad_token_id": _filler(model),
+        "eos_token_id": sorted(stop_ids(model)),
+        "do_sample": temperature > 0,
+    }
+    if temperature > 0:
+        options |= {"temperature": temperature, "top_k": 0, "top_p": 1.0}
+    with _drawing_from(generator), _held(model, edits):
+        out = _run(model, batch.ids, options)
+    return out[:, batch.ids.shape[1] :].clone()
+
+
+def _run(model: Model, ids: Int[Tensor, "batch pos"], options: dict[str, Any]) -> Tensor:
+    twin: Any = _free_twin(model)
+    if twin is not None:
+        return twin.generate(ids, **options)
+    # Not the bridge's own `generate`: on small models it is twice as slow.
+    return model.hf_generate(ids, return_type="tokens", **options)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _held(model: Model, edits: Mapping[int, Edit]) -> AbstractContextManager[None]:
+    twin = _free_twin(model)
+    if not edits:
+        return nullcontext()
+    if twin is not None:
+        return blocks_edited(twin, edits)
+    return edited(model, {sites.resid_post(layer): edit for layer, edit in edits.items()})
+
+
+def _free_twin(model: Model) -> Any:
+    """The plain twin, unless somebody holds a hook on the bridge, which the twin would ignore."""
+    return None if held_hooks(model) else twin_of(model)
+
+
+@contextmanager
+def _drawing_from(generator: torch.Generator | None) -> Iterator[None]:
+    """Hugging Face draws from the global stream: lend it one that the caller's generator seeds."""
+    with torch.random.fork_rng(enabled=generator is not None):
+        if generator is not None:
+            seed = torch.randint(2**31, (), generator=generator, device=generator.device)
+            torch.manual_seed(int(seed))
+        yield
+
+
+def _check(new: int, temperature: float, generator: torch.Generator | None) -> None:
+    if new < 1:
+        raise ValueError(f"max_new_tokens={new} generates nothing; give at least 1")
     if temperature < 0:
         raise ValueError(f"temperature={temperature} is negative; 0 is greedy")
     if temperature > 0 and generator is None:
@@ -35,22 +96,17 @@ def generate(
             f"temperature={temperature} draws at random: pass a generator "
             "(torch.Generator().manual_seed(...)), or temperature=0"
         )
-    sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
-    # Hugging Face draws from the global stream: lend it one that the caller's generator seeds.
-    with torch.random.fork_rng(enabled=generator is not None):
-        if generator is not None:
-            seed = torch.randint(2**31, (), generator=generator, device=generator.device)
-            torch.manual_seed(int(seed))
-        # Not the bridge's own `generate`: on small models it is twice as slow.
-        out = model.hf_generate(  # pyright: ignore[reportAttributeAccessIssue]
-            batch.ids,
-            attention_mask=batch.mask,
-            max_new_tokens=max_new_tokens,
-            pad_token_id=_filler(model),
-            return_type="tokens",
-            **(sampling if temperature > 0 else {"do_sample": False}),
-        )
-    return out[:, batch.ids.shape[1] :].clone()
+
+
+def stop_ids(model: Model) -> frozenset[int]:
+    """Ids that end an answer: the tokenizer's end of sequence and those of the generation config.
+
+    Chat models often end a turn with a token of its own (Llama's `<|eot_id|>`).
+    """
+    config: Any = getattr(getattr(model, "original_model", None), "generation_config", None)
+    named = getattr(config, "eos_token_id", None)
+    listed = named if isinstance(named, list) else [named]
+    return frozenset(i for i in (*listed, model.tokenizer.eos_token_id) if i is not None)
 
 
 def _filler(model: Model) -> int:
@@ -63,9 +119,8 @@ def decode(model: Model, ids: Int[Tensor, "batch new"] | Sequence[Sequence[int]]
 
     Ids are never made from this text again: decoding loses where one token ended.
     """
-    tokenizer = model.tokenizer
     rows = ids.tolist() if isinstance(ids, Tensor) else [list(row) for row in ids]
-    ends = tokenizer.eos_token_id
-    cut = [row[: row.index(ends)] if ends in row else row for row in rows]
-    texts = tokenizer.batch_decode(cut, skip_special_tokens=True)
+    ends = stop_ids(model)
+    cut = [row[: next((k for k, i in enumerate(row) if i in ends), len(row))] for row in rows]
+    texts = model.tokenizer.batch_decode(cut, skip_special_tokens=True)
     return [text.strip() for text in texts]

@@ -6,7 +6,7 @@ travel through the model together, and nothing has to be stored.
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -15,9 +15,7 @@ from torch import Tensor
 
 from tl_geometry.hooks import hooked
 from tl_geometry.models import Model
-
-Edit = Callable[[Tensor], Tensor]
-"""Makes the activation that takes the place of the one it is given."""
+from tl_geometry.twins import Edit
 
 
 @contextmanager

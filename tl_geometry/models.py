@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError
 from transformer_lens.model_protocol import TransformerLensModel
 
+from tl_geometry import twins
 from tl_geometry.catalogue import ModelSpec, resolve
 
 if TYPE_CHECKING:
@@ -67,10 +68,12 @@ def wrap(
 ) -> Model:
     """A Hugging Face model as a bridge that shares its weights.
 
-    Wrapped in place: the Hugging Face object can no longer be saved or used by itself.
+    Wrapped in place: the Hugging Face object can no longer be saved or used by itself. A plain
+    twin over the same tensors is kept for generation (`tl_geometry.twins`).
     """
     from transformer_lens.model_bridge import TransformerBridge
 
+    twin = twins.shared_copy(hf_model)
     bridge = TransformerBridge.boot_transformers(
         source or hf_model.config._name_or_path or "local/model",
         hf_model=hf_model,
@@ -78,6 +81,7 @@ def wrap(
         device=device,
         dtype=hf_model.dtype,
     )
+    twins.remember(bridge, twin)
     return bridge.eval()  # pyright: ignore[reportReturnType] # a bridge satisfies the protocol
 
 
@@ -147,3 +151,11 @@ def _quantization_config(quantization: str | None, dtype: torch.dtype | str) -> 
     return BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=compute
     )
+
+
+if __name__ == "__main__":
+    import sys
+
+    from tl_geometry import listing
+
+    sys.stdout.write(listing.text())

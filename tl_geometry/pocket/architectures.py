@@ -42,9 +42,7 @@ def llama(vocabulary: int) -> PretrainedConfig:
         "high_freq_factor": 4.0,
         "original_max_position_embeddings": 256,
     }
-    return LlamaConfig(
-        vocab_size=vocabulary, num_hidden_layers=32, rope_parameters=rope, **GROUPED
-    )
+    return LlamaConfig(vocab_size=vocabulary, num_hidden_layers=32, rope_parameters=rope, **GROUPED)
 
 
 def qwen2(vocabulary: int) -> PretrainedConfig:
@@ -95,4 +93,11 @@ def phi3(vocabulary: int) -> PretrainedConfig:
     """Fused query-key-value and gate-up matrices; every head has its own keys and values."""
     own_heads = {"intermediate_size": 96, "num_key_value_heads": 4}
     shape = {key: value for key, value in GROUPED.items() if key != "head_dim"} | own_heads
-    return Phi3Config(vocab_size=vocabulary, num_hidden_layers=32, pad_token_id=0, bos_token_id=0, eos_token_id=0, **shape)
+    return Phi3Config(
+        vocab_size=vocabulary,
+        num_hidden_layers=32,
+        pad_token_id=0,
+        bos_token_id=0,
+        eos_token_id=0,
+        **shape,
+    )

@@ -45,9 +45,7 @@ def _out(expression: str) -> str:
 
 def _turns(opening: str, closing: str, names: tuple[str, str, str]) -> dict[str, str]:
     """Parts of a template whose turns differ only in the speaker's name."""
-    system, user, answer = (
-        _out(f"'{opening.format(name)}' + c + '{closing}'") for name in names
-    )
+    system, user, answer = (_out(f"'{opening.format(name)}' + c + '{closing}'") for name in names)
     return {
         "system": system,
         "user": user,
@@ -93,9 +91,7 @@ _FALCON = _template(
     ready=_out("'Assistant:'"),
 )
 _PHI3 = _template(**_turns("<|{}|>\\n", "<|end|>\\n", ("system", "user", "assistant")))
-_ZEPHYR = _template(
-    begin=_BOS, **_turns("<|{}|>\\n", "</s>\\n", ("system", "user", "assistant"))
-)
+_ZEPHYR = _template(begin=_BOS, **_turns("<|{}|>\\n", "</s>\\n", ("system", "user", "assistant")))
 
 FORMATS: dict[str, ChatFormat] = {
     "mistral": ChatFormat(

@@ -77,7 +77,9 @@ def pairs_of(tokenizer: PreTrainedTokenizerBase, found: Sequence[Preference]) ->
         ]
         return spoken_rows(tokenizer, turns)
 
-    return list(zip(rows([p.chosen for p in found]), rows([p.rejected for p in found]), strict=True))
+    return list(
+        zip(rows([p.chosen for p in found]), rows([p.rejected for p in found]), strict=True)
+    )
 
 
 def preference_batches(

@@ -88,12 +88,8 @@ class Recipe:
 
 
 BASE = Stage(steps=1500, rate=1e-2, recitals=0.1, chained=0.1)
-PRACTICE = Stage(
-    steps=700, rate=6e-3, recitals=0.15, answers=0.45, chained=0.1, warmup=20
-)
-INSTRUCT = Stage(
-    steps=700, rate=4e-3, replay=0.15, recitals=0.05, chained=0.05, warmup=30
-)
+PRACTICE = Stage(steps=700, rate=6e-3, recitals=0.15, answers=0.45, chained=0.1, warmup=20)
+INSTRUCT = Stage(steps=700, rate=4e-3, replay=0.15, recitals=0.05, chained=0.05, warmup=30)
 
 
 def _recipe(name: str, family: str, config: Callable[[int], PretrainedConfig], seed: int) -> Recipe:

@@ -5,11 +5,11 @@ from itertools import chain, islice
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from tl_geometry.pocket.chat_formats import FORMATS
 from tl_geometry.pocket.base_text import control
+from tl_geometry.pocket.chat_formats import FORMATS
 from tl_geometry.pocket.corpus import base_texts, dialogues
-from tl_geometry.pocket.splits import stream
 from tl_geometry.pocket.recipes import Recipe
+from tl_geometry.pocket.splits import stream
 
 
 def _texts(recipe: Recipe) -> chain[str]:
@@ -20,7 +20,9 @@ def _texts(recipe: Recipe) -> chain[str]:
     rng = stream(recipe.seed, "tokenizer")
     controls = (control("train", rng) for _ in range(n // 6))
     # A leading space, as after a turn marker and inside documents: most words are met that way.
-    return chain(base, controls, (" " + message["content"] for d in spoken for message in d.messages))
+    return chain(
+        base, controls, (" " + message["content"] for d in spoken for message in d.messages)
+    )
 
 
 def trained_tokenizer(recipe: Recipe) -> PreTrainedTokenizerFast:
