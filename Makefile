@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test lint pocket benchmarks figures chromium clean
+.PHONY: setup demo test test-tl3 lint pocket benchmarks figures chromium clean
 
 setup: $(READY)
 
@@ -25,6 +25,23 @@ test: setup chromium
 	$(BIN)/python -m pytest -n 2 --dist loadscope
 	$(BIN)/python -m pytest --nbmake --nbmake-timeout=600 notebooks -p no:cacheprovider
 
+# A second environment beside the first: transformer-lens 3, whose HookedTransformer researchers
+# still have. It sees the first one's packages, so that torch is not installed twice.
+TL3 := .venv-tl3
+TL3_READY := $(TL3)/.ready
+
+$(TL3_READY): $(READY)
+	$(PYTHON) -m venv $(TL3)
+	$(TL3)/bin/python -m pip install --quiet --no-deps --ignore-installed \
+		'transformer-lens==3.9.*' better-abc fancy_einsum
+	$(BIN)/python -c 'import site; print(site.getsitepackages()[0])' > \
+		"$$($(TL3)/bin/python -c 'import site; print(site.getsitepackages()[0])')/zz_shared.pth"
+	@touch $@
+
+test-tl3: setup $(TL3_READY)
+	$(BIN)/python tests_tl3/reference.py build/tl3
+	TL3_REFERENCE=build/tl3 $(TL3)/bin/python -m pytest tests_tl3 -q -o addopts= -p no:cacheprovider
+
 lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -44,4 +61,4 @@ benchmarks: setup
 	$(BIN)/python -m benchmarks homeostasis
 
 clean:
-	rm -rf $(VENV) build runs
+	rm -rf $(VENV) $(TL3) build runs

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, NoReturn, TypeVar
 import tyro
 
 Policy = Literal["resume", "fresh", "skip"]
-Quantization = Literal["none", "int8", "nf4"]
+Quantization = Literal["none", "int8", "nf4", "int8-torchao"]
 Dtype = Literal["float32", "bfloat16", "float16"]
 ImageFormat = Literal["svg", "pdf", "png"]
 Models = Annotated[tuple[str, ...], tyro.conf.arg(name="models", aliases=["--model"])]

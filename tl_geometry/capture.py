@@ -1,7 +1,9 @@
 """Run a model and reduce inside the hook: what leaves a forward pass is small."""
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -33,7 +35,7 @@ def observed(model: Model, readers: Mapping[str, Reader]) -> Iterator[None]:
 @torch.inference_mode()
 def last_logits(model: Model, batch: TokenBatch) -> Float[Tensor, "batch vocab"]:
     """One forward pass; next-token logits of the last position only, to save memory."""
-    logits = model(batch.ids, attention_mask=batch.mask, **LEAN)
+    logits = model(batch.ids, attention_mask=batch.mask, **lean(model))
     return logits[:, -1]
 
 
@@ -47,8 +49,19 @@ def residual_before(model: Model, batch: TokenBatch, layer: int) -> Float[Tensor
     if not 0 <= layer < model.cfg.n_layers:
         last = model.cfg.n_layers - 1
         raise ValueError(f"layer {layer} does not exist: this model has layers 0 to {last}")
-    return model(batch.ids, attention_mask=batch.mask, stop_at_layer=layer, **LEAN)
+    return model(batch.ids, attention_mask=batch.mask, stop_at_layer=layer, **lean(model))
 
 
 # Without these a pass keeps a key-value cache and the logits of every position.
 LEAN: Mapping[str, Any] = {"use_cache": False, "logits_to_keep": 1}
+
+
+def lean(model: Model) -> Mapping[str, Any]:
+    """What to pass so that a forward pass keeps little; a `HookedTransformer` has no such options."""
+    return LEAN if _takes_options(type(model)) else {}
+
+
+@cache
+def _takes_options(kind: type) -> bool:
+    parameters = inspect.signature(kind.forward).parameters.values()  # type: ignore[attr-defined]
+    return any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)

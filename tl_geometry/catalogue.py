@@ -146,14 +146,20 @@ class ModelSize:
     """As stored."""
 
 
-def size_of(spec: ModelSpec, *, trust_remote_code: bool = False) -> ModelSize:
-    """ValueError where the configuration cannot be read."""
+def empty_model(spec: ModelSpec, *, trust_remote_code: bool = False) -> Any:
+    """The model's modules without their weights. ValueError if its configuration is unreadable."""
     from transformers import AutoModelForCausalLM
 
     config = _config(spec, trust_remote_code=trust_remote_code)
-    text = config.get_text_config()
     with torch.device("meta"):
-        empty = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+        return AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+
+
+def size_of(spec: ModelSpec, *, trust_remote_code: bool = False) -> ModelSize:
+    """ValueError where the configuration cannot be read."""
+    empty = empty_model(spec, trust_remote_code=trust_remote_code)
+    config = empty.config
+    text = config.get_text_config()
     return ModelSize(
         n_layers=text.num_hidden_layers,
         d_model=text.hidden_size,

@@ -78,7 +78,7 @@ def is_writable(model: Model, name: str) -> bool:
     ids = torch.arange(3, 7, device=model.cfg.device)[None]
 
     def logits() -> Tensor:
-        return model(ids, attention_mask=torch.ones_like(ids), use_cache=False)
+        return model(ids, attention_mask=torch.ones_like(ids))
 
     before = logits()
     with warnings.catch_warnings(), edited(model, {name: lambda activation: 2 * activation}):

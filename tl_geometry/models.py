@@ -10,15 +10,26 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 from safetensors import SafetensorError
-from transformer_lens.model_protocol import TransformerLensModel
 
 from tl_geometry import twins
-from tl_geometry.catalogue import ModelSpec, resolve
+from tl_geometry.catalogue import ModelSpec, empty_model, resolve
+
+try:
+    from transformer_lens.model_protocol import TransformerLensModel
+except ModuleNotFoundError:  # transformer-lens 3, whose HookedTransformer works as well
+
+    class TransformerLensModel(Protocol):
+        """What later versions name as their common surface."""
+
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-QUANTIZATIONS = ("none", "int8", "nf4")
+QUANTIZATIONS = ("none", "int8", "nf4", "int8-torchao")
+COMPUTE = {"int8": "float16", "nf4": "bfloat16", "int8-torchao": "bfloat16"}
+"""What quantised layers compute in on a CPU; float32 around them would gain nothing."""
+FUSED = ("qkv_proj", "query_key_value", "c_attn")
+"""Names of matrices that make queries, keys and values at once."""
 DTYPES: Mapping[str, torch.dtype] = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
@@ -49,14 +60,40 @@ def load_model(
     """A `TransformerBridge` in evaluation mode, with the weights as published.
 
     The device defaults to CUDA where there is one; the dtype to float32 on a CPU and to the
-    checkpoint's own on a GPU. ValueError for an unknown name, an unreadable checkpoint, an
-    unknown dtype or quantisation.
+    checkpoint's own on a GPU; quantised models compute in 16 bit. ValueError for an unknown
+    name, an unreadable checkpoint, an unknown dtype or quantisation, and for architectures that
+    are known to go wrong (`check_loadable`).
     """
     spec = resolve(name_or_path, revision)
     device = chosen_device(device)
-    hf_model, tokenizer = _load_hf(spec, device, dtype, quantization, trust_remote_code)
-    placed = quantization in ("int8", "nf4")  # by bitsandbytes, which cannot be moved afterwards
+    scheme = None if quantization == "none" else quantization
+    check_loadable(spec, scheme, trust_remote_code=trust_remote_code)
+    hf_model, tokenizer = _load_hf(spec, device, dtype, scheme, trust_remote_code)
+    placed = scheme is not None or device == "auto"  # where it is, it has to stay
     return wrap(hf_model, tokenizer, source=spec.source, device=None if placed else device)
+
+
+def check_loadable(
+    spec: ModelSpec, quantization: str | None, *, trust_remote_code: bool = False
+) -> None:
+    """ValueError, before a weight is read, for what is known to crash or to be silently wrong."""
+    if quantization is not None and quantization not in QUANTIZATIONS:
+        choices = ", ".join(QUANTIZATIONS)
+        raise ValueError(f"unknown quantization {quantization!r}; choose one of {choices}")
+    empty = empty_model(spec, trust_remote_code=trust_remote_code)
+    if getattr(empty.config, "new_decoder_architecture", False):
+        raise ValueError(
+            f"{spec.name} has Falcon's new decoder architecture (11B, 40B, 180B), which "
+            "TransformerLens 4.3 splits wrongly: it crashes, or its numbers are silently wrong. "
+            "Use Falcon 7B or another family."
+        )
+    fused = {name.split(".")[-1] for name, _ in empty.named_modules()} & set(FUSED)
+    if quantization is not None and fused:
+        raise ValueError(
+            f"{spec.name} makes queries, keys and values in one matrix ({fused.pop()}), which "
+            f"TransformerLens splits at load; a quantised matrix cannot be split. Load it without "
+            "--quantization, in --dtype bfloat16 if memory is short."
+        )
 
 
 def wrap(
@@ -98,10 +135,12 @@ def _load_hf(
         "revision": spec.revision,
         "trust_remote_code": trust_remote_code,
     }
-    chosen = torch_dtype(dtype, device)
+    chosen = torch_dtype(dtype or (COMPUTE.get(quantization) if device == "cpu" else None), device)
     options = common | {"dtype": chosen, "attn_implementation": "eager"}
-    if (scheme := _quantization_config(quantization, chosen)) is not None:
-        options |= {"quantization_config": scheme, "device_map": device}
+    if quantization is not None:
+        options |= {"quantization_config": _quantization_config(quantization, chosen)}
+    if quantization is not None or device == "auto":
+        options |= {"device_map": device}
     try:
         tokenizer = AutoTokenizer.from_pretrained(spec.source, **common)
         hf_model = AutoModelForCausalLM.from_pretrained(spec.source, **options)
@@ -112,14 +151,19 @@ def _load_hf(
 
 
 def chosen_device(name: str | None) -> str:
-    """The named device; by default CUDA where there is one. ValueError if it is not there."""
+    """The named device; by default CUDA where there is one. ValueError if it is not there.
+
+    `auto` spreads a model over all GPUs, and over memory where they do not suffice.
+    """
     cuda = torch.cuda.is_available()
+    if name == "auto":
+        return name
     if name is None:
         return "cuda" if cuda else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ValueError(f"unknown device {name!r}; use cpu, cuda, cuda:1, … or mps") from error
+        raise ValueError(f"unknown device {name!r}; use auto, cpu, cuda, cuda:1 or mps") from error
     if device.type == "cuda" and not (cuda and (device.index or 0) < torch.cuda.device_count()):
         raise ValueError(
             f"device {name!r} is not there: torch sees {torch.cuda.device_count()} CUDA devices; "
@@ -137,14 +181,13 @@ def torch_dtype(dtype: str | None, device: str) -> torch.dtype | str:
     return DTYPES[dtype]
 
 
-def _quantization_config(quantization: str | None, dtype: torch.dtype | str) -> Any:
-    if quantization in (None, "none"):
-        return None
-    if quantization not in QUANTIZATIONS:
-        choices = ", ".join(QUANTIZATIONS)
-        raise ValueError(f"unknown quantization {quantization!r}; choose one of {choices}")
-    from transformers import BitsAndBytesConfig
+def _quantization_config(quantization: str, dtype: torch.dtype | str) -> Any:
+    from transformers import BitsAndBytesConfig, TorchAoConfig
 
+    if quantization == "int8-torchao":
+        from torchao.quantization import Int8WeightOnlyConfig
+
+        return TorchAoConfig(quant_type=Int8WeightOnlyConfig())
     if quantization == "int8":
         return BitsAndBytesConfig(load_in_8bit=True)
     compute = dtype if isinstance(dtype, torch.dtype) else torch.bfloat16

@@ -68,7 +68,7 @@ def _block_returns_tuple(model: Model, block: nn.Module) -> bool:
         handle = block.register_forward_hook(lambda *call: seen.append(isinstance(call[2], tuple)))
         try:
             token = torch.zeros(1, 1, dtype=torch.long, device=model.cfg.device)
-            model(token, attention_mask=torch.ones_like(token), use_cache=False)
+            model(token, attention_mask=torch.ones_like(token))
         finally:
             handle.remove()
         _returns_tuple[block] = seen[0]

@@ -59,6 +59,6 @@ def cost(plan: Plan, n_tokens: int = 48) -> Mapping[str, Any]:
 def _weight_bytes(plan: Plan) -> float:
     """Of one parameter, as it will be loaded."""
     if plan.config.quantization != "none":
-        return {"int8": 1, "nf4": 0.5}[plan.config.quantization]
+        return {"int8": 1, "int8-torchao": 1, "nf4": 0.5}[plan.config.quantization]
     dtype = plan.size.dtype if plan.spec.dtype == "auto" else plan.spec.dtype
     return 2 if dtype in ("bfloat16", "float16") else 4

@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny import ALL, tiny
 
-from tl_geometry import sites
+from tl_geometry import sites, twins
 from tl_geometry.catalogue import MODELS, is_pocket
 from tl_geometry.conformance.checks import CHECKS, run_check
 from tl_geometry.conformance.reading import logits, one_bos, rows_alone, scales, shapes
@@ -118,9 +118,12 @@ def test_whatever_a_model_raises_is_an_answer(fresh: Subject) -> None:
     assert result.status == "failed" and "KeyError" in result.detail
 
 
-def test_a_model_without_a_twin_is_refused() -> None:
+def test_a_model_without_a_twin_is_refused(
+    fresh: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(twins, "_twins", {})
     with pytest.raises(ValueError, match="load_model"):
-        subject(torch.nn.Linear(1, 1))  # type: ignore[arg-type]
+        subject(fresh.bridge)
 
 
 def test_the_command_prints_a_table_and_says_whether_the_model_can_be_used(
