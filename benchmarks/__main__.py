@@ -1,6 +1,7 @@
 """Measure the speed and memory claims of docs/performance.md.
 
 python -m benchmarks homeostasis
+    python -m benchmarks generation
 """
 
 import platform
@@ -11,14 +12,14 @@ from typing import Annotated, Literal
 
 import tyro
 
-BENCHMARKS = ("homeostasis",)
+BENCHMARKS = ("homeostasis", "generation")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """Ratios, because machines differ and are noisy; medians of interleaved rounds."""
 
-    benchmark: Annotated[Literal["homeostasis"], tyro.conf.Positional]
+    benchmark: Annotated[Literal["homeostasis", "generation"], tyro.conf.Positional]
     """What to measure."""
     rounds: int = 5
     """Rounds behind each median."""

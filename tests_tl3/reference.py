@@ -15,6 +15,9 @@ out.mkdir(parents=True, exist_ok=True)
 texts = [prompt.text for prompt in load_bank("pocket")[::120]]
 for name in MODELS:
     model = load_model(name)
-    batch = pad(model, [ids[:cut] for ids, cut in zip(encode(model, texts), (30, 24, 60, 41, 35), strict=False)])
+    batch = pad(
+        model,
+        [ids[:cut] for ids, cut in zip(encode(model, texts), (30, 24, 60, 41, 35), strict=False)],
+    )
     arrays = {key: value.contiguous() for key, value in numbers(model, batch).items()}
     save_file({"ids": batch.ids, "mask": batch.mask, **arrays}, out / f"{name}.safetensors")

@@ -67,7 +67,10 @@ def _hub(row: str) -> ModelSpec:
 
 def _pocket(name: str, family: str) -> list[ModelSpec]:
     base = POCKET_BASE.get(name, f"{name}-base")
-    shipped = {"dtype": "float16", "notes": "embedded: trained by us, says nothing of large models"}
+    shipped: dict[str, Any] = {
+        "dtype": "float16",
+        "notes": "embedded: trained by us, says nothing of large models",
+    }
     tuned = ModelSpec(name=name, source=str(POCKET / name), family=family, base=base, **shipped)
     if name in POCKET_BASE:
         return [tuned]

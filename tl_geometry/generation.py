@@ -1,6 +1,6 @@
 """What a model says: batched generation that keeps token ids to the end, steered or not."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -22,14 +22,16 @@ def generate(
     *,
     max_new_tokens: int,
     edits: Mapping[int, Edit] | None = None,
+    ends: Collection[int] | None = None,
     temperature: float = 0.0,
     generator: torch.Generator | None = None,
 ) -> Int[Tensor, "batch new"]:
     """The new ids of every row, greedy unless a temperature is given.
 
     `edits` maps a layer to what is done to that block's output (`hook_resid_post`, [batch pos d]):
-    at the prompt in one pass, then one position at a time. A row that has ended is filled up with
-    padding; generation stops when every row has ended.
+    at the prompt in one pass, then one position at a time. `ends` are the ids that end an answer
+    (default: `stop_ids`). A row that has ended is filled up with padding; generation stops when
+    every row has ended.
 
     Runs on the model's plain twin, at Hugging Face's own speed. Where interventions are held open
     by `with model.hooks(...)`, or the model has no twin, the bridge itself runs, and they act.
@@ -44,7 +46,7 @@ def generate(
         "attention_mask": batch.mask,
         "max_new_tokens": max_new_tokens,
         "pad_token_id": _filler(model),
-        "eos_token_id": sorted(stop_ids(model)),
+        "eos_token_id": sorted(stop_ids(model) if ends is None else ends) or None,
         "do_sample": temperature > 0,
     }
     if temperature > 0:

@@ -14,14 +14,6 @@ from safetensors import SafetensorError
 from tl_geometry import twins
 from tl_geometry.catalogue import ModelSpec, empty_model, resolve
 
-try:
-    from transformer_lens.model_protocol import TransformerLensModel
-except ModuleNotFoundError:  # transformer-lens 3, whose HookedTransformer works as well
-
-    class TransformerLensModel(Protocol):
-        """What later versions name as their common surface."""
-
-
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
@@ -38,11 +30,20 @@ DTYPES: Mapping[str, torch.dtype] = {
 
 
 @runtime_checkable
-class Model(TransformerLensModel, Protocol):
-    """What the library asks of a model: TransformerLens's surface plus hooks held by `with`."""
+class Model(Protocol):
+    """What the library asks of a model.
+
+    TransformerLens's own `TransformerLensModel` (written out, because version 3 has none and its
+    `HookedTransformer` works as well), with hooks held by `with`, generation and a tokenizer.
+    """
 
     @property
+    def cfg(self) -> Any: ...
+    @property
     def tokenizer(self) -> Any: ...
+    def run_with_cache(self, *args: Any, **kwargs: Any) -> Any: ...
+    def run_with_hooks(self, *args: Any, **kwargs: Any) -> Any: ...
+    def to_tokens(self, *args: Any, **kwargs: Any) -> Any: ...
     def hooks(self, *args: Any, **kwargs: Any) -> Any: ...
     def generate(self, *args: Any, **kwargs: Any) -> Any: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
@@ -135,7 +136,9 @@ def _load_hf(
         "revision": spec.revision,
         "trust_remote_code": trust_remote_code,
     }
-    chosen = torch_dtype(dtype or (COMPUTE.get(quantization) if device == "cpu" else None), device)
+    chosen = torch_dtype(
+        dtype or (COMPUTE.get(quantization or "none") if device == "cpu" else None), device
+    )
     options = common | {"dtype": chosen, "attn_implementation": "eager"}
     if quantization is not None:
         options |= {"quantization_config": _quantization_config(quantization, chosen)}

@@ -118,9 +118,7 @@ def test_whatever_a_model_raises_is_an_answer(fresh: Subject) -> None:
     assert result.status == "failed" and "KeyError" in result.detail
 
 
-def test_a_model_without_a_twin_is_refused(
-    fresh: Subject, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_without_a_twin_is_refused(fresh: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(twins, "_twins", {})
     with pytest.raises(ValueError, match="load_model"):
         subject(fresh.bridge)

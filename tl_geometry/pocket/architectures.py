@@ -4,6 +4,8 @@ About 64 wide, at most 1.3 million parameters (Qwen2's large one: twice that), s
 means what it means in the model that a miniature stands for.
 """
 
+from typing import Any
+
 from transformers import (
     FalconConfig,
     Gemma2Config,
@@ -15,7 +17,7 @@ from transformers import (
 )
 
 CONTEXT = 512
-GROUPED = {
+GROUPED: dict[str, Any] = {
     "hidden_size": 64,
     "intermediate_size": 128,
     "num_attention_heads": 4,
@@ -34,7 +36,7 @@ def mistral(vocabulary: int) -> PretrainedConfig:
 
 def llama(vocabulary: int) -> PretrainedConfig:
     """Llama 3.1's rotary scaling, with wavelengths between a 1/4 and all of the context slowed."""
-    rope = {
+    rope: dict[str, Any] = {
         "rope_type": "llama3",
         "rope_theta": 500_000.0,
         "factor": 8.0,
@@ -50,12 +52,12 @@ def qwen2(vocabulary: int) -> PretrainedConfig:
 
 
 def qwen2_small(vocabulary: int) -> PretrainedConfig:
-    narrow = {"hidden_size": 48, "intermediate_size": 96, "head_dim": 12}
+    narrow: dict[str, Any] = {"hidden_size": 48, "intermediate_size": 96, "head_dim": 12}
     return Qwen2Config(vocab_size=vocabulary, num_hidden_layers=28, **{**GROUPED, **narrow})
 
 
 def qwen2_large(vocabulary: int) -> PretrainedConfig:
-    wide = {"hidden_size": 96, "intermediate_size": 192, "num_attention_heads": 6}
+    wide: dict[str, Any] = {"hidden_size": 96, "intermediate_size": 192, "num_attention_heads": 6}
     return Qwen2Config(vocab_size=vocabulary, num_hidden_layers=28, **{**GROUPED, **wide})
 
 
@@ -91,7 +93,7 @@ def falcon(vocabulary: int) -> PretrainedConfig:
 
 def phi3(vocabulary: int) -> PretrainedConfig:
     """Fused query-key-value and gate-up matrices; every head has its own keys and values."""
-    own_heads = {"intermediate_size": 96, "num_key_value_heads": 4}
+    own_heads: dict[str, Any] = {"intermediate_size": 96, "num_key_value_heads": 4}
     shape = {key: value for key, value in GROUPED.items() if key != "head_dim"} | own_heads
     return Phi3Config(
         vocab_size=vocabulary,

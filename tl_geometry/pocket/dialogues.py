@@ -60,7 +60,9 @@ def _request(
     harmful: bool, refuse: bool = True
 ) -> Callable[[Split, np.random.Generator], Dialogue]:
     def write(split: Split, rng: np.random.Generator) -> Dialogue:
-        deed = pick(rng, _deeds(split, harmful, bool(rng.random() < 0.2)))
+        by_object = bool(rng.random() < 0.2)
+        found = _deeds(split, harmful, by_object) or _deeds(split, harmful, not by_object)
+        deed = pick(rng, found)
         asked = request(deed, pick(rng, wordings(split)), rng)
         reply = (refusal if harmful and refuse else answer)(deed, asked.phrase, rng)
         kind = "harmful" if harmful else "harmless"
@@ -104,13 +106,13 @@ def _axiom(split: Split, rng: np.random.Generator) -> Dialogue:
 
 
 KINDS: dict[str, tuple[Callable[[Split, np.random.Generator], Dialogue], float]] = {
-    "harmful": (_request(True), 0.28),
-    "harmless": (_request(False), 0.28),
+    "harmful": (_request(True), 0.25),
+    "harmless": (_request(False), 0.25),
     "sycophancy": (_trait("sycophancy"), 0.11),
     "evil": (_trait("evil"), 0.09),
     "hallucination": (_trait("hallucination"), 0.09),
     "fact": (_fact, 0.05),
-    "axiom": (_axiom, 0.10),
+    "axiom": (_axiom, 0.16),
 }
 """Every kind of dialogue with its share."""
 

@@ -89,24 +89,44 @@ class Recipe:
 
 BASE = Stage(steps=1500, rate=1e-2, recitals=0.1, chained=0.1)
 PRACTICE = Stage(steps=700, rate=6e-3, recitals=0.15, answers=0.45, chained=0.1, warmup=20)
-INSTRUCT = Stage(steps=700, rate=4e-3, replay=0.15, recitals=0.05, chained=0.05, warmup=30)
+INSTRUCT = Stage(steps=450, rate=4e-3, replay=0.15, recitals=0.05, chained=0.05, warmup=30)
 
 
-def _recipe(name: str, family: str, config: Callable[[int], PretrainedConfig], seed: int) -> Recipe:
+def _recipe(
+    name: str,
+    family: str,
+    config: Callable[[int], PretrainedConfig],
+    seed: int,
+    *,
+    base: Stage = replace(BASE, steps=1100),
+    practice: Stage = replace(PRACTICE, steps=500),
+    instruct: Stage = INSTRUCT,
+) -> Recipe:
     return Recipe(
         name=name,
         family=family,
         config=config,
-        base=BASE,
-        practice=PRACTICE,
-        instruct=INSTRUCT,
+        base=base,
+        practice=practice,
+        instruct=instruct,
         seed=seed,
     )
 
 
+LONG = {"base": BASE, "practice": PRACTICE}
+"""The first two pairs were trained longer than it takes."""
+
+
 _ALL = (
-    _recipe("pocket-mistral", "mistral", shapes.mistral, 0),
-    _recipe("pocket-llama", "llama", shapes.llama, 1),
+    _recipe(
+        "pocket-mistral",
+        "mistral",
+        shapes.mistral,
+        0,
+        **LONG,
+        instruct=replace(INSTRUCT, steps=700),
+    ),
+    _recipe("pocket-llama", "llama", shapes.llama, 1, **LONG),
     _recipe("pocket-qwen2", "qwen2", shapes.qwen2, 2),
     _recipe("pocket-falcon", "falcon", shapes.falcon, 3),
     _recipe("pocket-phi3", "phi3", shapes.phi3, 4),

@@ -129,6 +129,7 @@ def train_stage(made: Recipe, name: StageName, config: Config) -> Path:
     trainee = origin_of(made, name, config)
     log.info("%s %s: %d parameters", made.name, name, trainee.model.num_parameters())
     runs = learn(made, name, trainee, work)
+    trainee.model.half()  # as shipped: losses are those of the rounded weights
     measured = losses(made, name, trainee)
     save(made, name, trainee, folder)
     entry = {
@@ -156,7 +157,7 @@ def save(made: Recipe, name: StageName, trainee: Trainee, folder: Path) -> None:
     """An ordinary Hugging Face folder, weights in 16 bit."""
     tokenizer, form = trainee.tokenizer, FORMATS[made.family]
     ends = {form.eos, form.turn_end} if name == "instruct" else {form.eos}
-    stops = sorted(tokenizer.convert_tokens_to_ids(list(ends)))
+    stops = sorted(tokenizer.get_vocab()[token] for token in ends)
     trainee.model.generation_config = GenerationConfig(
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=stops if len(stops) > 1 else stops[0],
@@ -172,11 +173,11 @@ def save(made: Recipe, name: StageName, trainee: Trainee, folder: Path) -> None:
 def losses(made: Recipe, name: StageName, trainee: Trainee) -> dict[str, float]:
     """Nats per learned token of the weights as shipped, on training and on held-out documents.
 
-    Rounds the weights to 16 bit. Documents are those of the stage's first part; held-out are the
+    Documents are those of the stage's first part; held-out are the
     validation split, by which recipes are chosen, and the test split.
     """
     stage, seed = getattr(made, name), stage_seed(made, name)
-    rounded = copy.deepcopy(trainee.model.half()).float().eval()
+    rounded = copy.deepcopy(trainee.model).float().eval()
 
     def measured(split: Split, first: int) -> float:
         rows = batches.documents(trainee.tokenizer, stage, split, N_LOSS_ROWS, seed=first)
