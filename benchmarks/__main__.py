@@ -1,7 +1,8 @@
 """Measure the speed and memory claims of docs/performance.md.
 
 python -m benchmarks homeostasis
-    python -m benchmarks generation
+python -m benchmarks generation
+python -m benchmarks loading
 """
 
 import platform
@@ -12,14 +13,14 @@ from typing import Annotated, Literal
 
 import tyro
 
-BENCHMARKS = ("homeostasis", "generation")
+BENCHMARKS = ("homeostasis", "generation", "loading")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """Ratios, because machines differ and are noisy; medians of interleaved rounds."""
 
-    benchmark: Annotated[Literal["homeostasis", "generation"], tyro.conf.Positional]
+    benchmark: Annotated[Literal["homeostasis", "generation", "loading"], tyro.conf.Positional]
     """What to measure."""
     rounds: int = 5
     """Rounds behind each median."""

@@ -23,10 +23,9 @@ def run(rounds: int) -> list[Claim]:
     return [*_claims("random Llama, 254 M", *_large(), 24, 0.9, rounds), *_pocket(rounds)]
 
 
-def _large() -> tuple[Model, Any, TokenBatch]:
-    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
-
-    from tl_geometry.catalogue import resolve
+def random_llama() -> Any:
+    """254 M parameters: 16 layers, 1024 wide, 16 heads, 8 of them with keys and values."""
+    from transformers import AutoModelForCausalLM, LlamaConfig
 
     config = LlamaConfig(
         vocab_size=32_000,
@@ -37,7 +36,15 @@ def _large() -> tuple[Model, Any, TokenBatch]:
         num_key_value_heads=8,
     )
     torch.manual_seed(SEED)
-    plain = AutoModelForCausalLM.from_config(config).eval()
+    return AutoModelForCausalLM.from_config(config).eval()
+
+
+def _large() -> tuple[Model, Any, TokenBatch]:
+    from transformers import AutoTokenizer
+
+    from tl_geometry.catalogue import resolve
+
+    plain = random_llama()
     tokenizer = AutoTokenizer.from_pretrained(resolve("pocket-mistral").source)
     model = wrap(shared_copy(plain), tokenizer, source="random/llama", device="cpu")
     ids = torch.randint(3, 32_000, (8, 64), generator=torch.Generator().manual_seed(SEED))

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from tl_geometry.catalogue import MODELS, identity, is_pocket, resolve
+from tl_geometry.catalogue import MODELS, ModelSpec, identity, is_pocket, resolve
+from tl_geometry.listing import cached
 from tl_geometry.models import Model, load_model, torch_dtype
 
 
@@ -28,7 +29,7 @@ def test_a_hub_id_needs_no_row() -> None:
 
 
 def test_an_unreachable_hub_is_one_sentence() -> None:
-    with pytest.raises(ValueError, match="cannot load no-such-model"):
+    with pytest.raises(ValueError, match="cannot read the configuration of nobody/no-such-model"):
         load_model("nobody/no-such-model")
     with pytest.raises(ValueError, match="cannot read the configuration"):
         identity(resolve("nobody/no-such-model"))
@@ -36,7 +37,7 @@ def test_an_unreachable_hub_is_one_sentence() -> None:
 
 def test_a_broken_checkpoint_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{not json")
-    with pytest.raises(ValueError, match="cannot load"):
+    with pytest.raises(ValueError, match="cannot read the configuration"):
         load_model(str(tmp_path))
     with pytest.raises(ValueError, match="no .*safetensors"):
         identity(resolve(str(tmp_path)))
@@ -45,8 +46,56 @@ def test_a_broken_checkpoint_is_one_sentence(tmp_path: Path) -> None:
 def test_base_and_instruct_name_each_other() -> None:
     for name, spec in MODELS.items():
         assert spec.name == name
-        for partner, back in ((spec.base, "instruct"), (spec.instruct, "base")):
-            assert partner is None or getattr(MODELS[partner], back) == name
+        if spec.instruct:
+            assert MODELS[spec.instruct].base == name
+        if spec.base:  # of several fine-tunes of one base, the base names its own family's
+            chosen = MODELS[spec.base].instruct
+            assert chosen is not None and MODELS[chosen].base == spec.base
+    assert MODELS["pocket-mistral-base"].instruct == "pocket-mistral"
+    assert MODELS["pocket-zephyr"].base == "pocket-mistral-base"
+
+
+def test_the_table_holds_the_models_of_the_plans_and_no_layer_count() -> None:
+    sources = {spec.source for spec in MODELS.values()}
+    for needed in (
+        "mistralai/Mistral-7B-Instruct-v0.3", "mistralai/Mistral-Small-24B-Instruct-2501",
+        "HuggingFaceH4/zephyr-7b-beta", "meta-llama/Llama-3.1-8B", "Qwen/Qwen1.5-7B-Chat",
+        "Qwen/Qwen-7B-Chat", "Qwen/Qwen2.5-32B-Instruct", "google/gemma-2-27b-it",
+        "tiiuae/falcon-7b-instruct", "microsoft/Phi-3-medium-128k-instruct",
+    ):  # fmt: skip
+        assert needed in sources
+    assert not any("layer" in field for field in ModelSpec.__dataclass_fields__)
+
+
+def test_the_listing_says_what_is_here_and_what_is_needed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import runpy
+
+    with pytest.warns(RuntimeWarning):  # the module is imported already
+        runpy.run_module("tl_geometry.models", run_name="__main__")
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
+    assert set(MODELS) <= set(lines)
+    assert " yes " in lines["pocket-mistral"] and "1.3M" in lines["pocket-mistral"]
+    assert " no " in lines["gemma-2-9b"] and "gated" in lines["gemma-2-9b"]
+    assert "18.5" in lines["gemma-2-9b"], "GB of 9.24 billion parameters in 16 bit"
+
+
+def test_weights_of_the_hub_s_cache_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    snapshot = tmp_path / "models--openai-community--gpt2" / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").write_text("{}")
+    refs = tmp_path / "models--openai-community--gpt2" / "refs"
+    refs.mkdir()
+    (refs / "main").write_text("abc")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    assert not cached(MODELS["gpt2"]), "a configuration alone is no model"
+    (snapshot / "model.safetensors").write_text("")
+    assert cached(MODELS["gpt2"])
 
 
 def test_the_dtype_follows_the_device_unless_named() -> None:

@@ -57,7 +57,7 @@ LEAN: Mapping[str, Any] = {"use_cache": False, "logits_to_keep": 1}
 
 
 def lean(model: Model) -> Mapping[str, Any]:
-    """What to pass so that a forward pass keeps little; a `HookedTransformer` has no such options."""
+    """What to pass so that a forward pass keeps little; `HookedTransformer` has no such options."""
     return LEAN if _takes_options(type(model)) else {}
 
 

@@ -5,6 +5,7 @@ measured here is a number of the published model, and the weights exist once in 
 """
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 QUANTIZATIONS = ("none", "int8", "nf4", "int8-torchao")
+EXTRA = {"int8": "bitsandbytes", "nf4": "bitsandbytes", "int8-torchao": "torchao"}
+"""The package that does each kind of quantisation."""
 COMPUTE = {"int8": "float16", "nf4": "bfloat16", "int8-torchao": "bfloat16"}
 """What quantised layers compute in on a CPU; float32 around them would gain nothing."""
 FUSED = ("qkv_proj", "query_key_value", "c_attn")
@@ -81,6 +84,11 @@ def check_loadable(
     if quantization is not None and quantization not in QUANTIZATIONS:
         choices = ", ".join(QUANTIZATIONS)
         raise ValueError(f"unknown quantization {quantization!r}; choose one of {choices}")
+    if quantization is not None and find_spec(EXTRA[quantization]) is None:
+        raise ValueError(
+            f"quantization {quantization} needs {EXTRA[quantization]}: "
+            "pip install 'tl-geometry[quantization]'"
+        )
     empty = empty_model(spec, trust_remote_code=trust_remote_code)
     if getattr(empty.config, "new_decoder_architecture", False):
         raise ValueError(
@@ -123,6 +131,19 @@ def wrap(
     return bridge.eval()  # pyright: ignore[reportReturnType] # a bridge satisfies the protocol
 
 
+def loading_options(device: str, dtype: str | None, quantization: str | None) -> dict[str, Any]:
+    """What `from_pretrained` is told about precision and place."""
+    if dtype is None and quantization is not None and device == "cpu":
+        dtype = COMPUTE[quantization]
+    chosen = torch_dtype(dtype, device)
+    options: dict[str, Any] = {"dtype": chosen, "attn_implementation": "eager"}
+    if quantization is not None:
+        options["quantization_config"] = _quantization_config(quantization, chosen)
+    if quantization is not None or device == "auto":
+        options["device_map"] = device
+    return options
+
+
 def _load_hf(
     spec: ModelSpec,
     device: str,
@@ -136,14 +157,7 @@ def _load_hf(
         "revision": spec.revision,
         "trust_remote_code": trust_remote_code,
     }
-    chosen = torch_dtype(
-        dtype or (COMPUTE.get(quantization or "none") if device == "cpu" else None), device
-    )
-    options = common | {"dtype": chosen, "attn_implementation": "eager"}
-    if quantization is not None:
-        options |= {"quantization_config": _quantization_config(quantization, chosen)}
-    if quantization is not None or device == "auto":
-        options |= {"device_map": device}
+    options = common | loading_options(device, dtype, quantization)
     try:
         tokenizer = AutoTokenizer.from_pretrained(spec.source, **common)
         hf_model = AutoModelForCausalLM.from_pretrained(spec.source, **options)

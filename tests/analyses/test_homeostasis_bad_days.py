@@ -53,7 +53,6 @@ BAD_INPUT, SOME_FAILED, INTERRUPTED = 2, 3, 130
         ("--resume --fresh", "--resume and --fresh exclude each other: choose one"),
         ("--device cuda:99", "device 'cuda:99' is not there"),
         ("--device gpu", "unknown device 'gpu'; use cpu, cuda, cuda:1"),
-        ("--quantization nf4 --device cpu", "bitsandbytes"),
         ("--prompts bnk", "no bank is called 'bnk' (did you mean 'bank'?)"),
         ("--prompts nowhere.jsonl", "there is no file nowhere.jsonl; check the path"),
         ("--run a/b", "a run cannot be named 'a/b'"),

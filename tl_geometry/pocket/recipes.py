@@ -89,6 +89,7 @@ class Recipe:
 
 BASE = Stage(steps=1500, rate=1e-2, recitals=0.1, chained=0.1)
 PRACTICE = Stage(steps=700, rate=6e-3, recitals=0.15, answers=0.45, chained=0.1, warmup=20)
+SHORT_BASE, SHORT_PRACTICE = replace(BASE, steps=1100), replace(PRACTICE, steps=500)
 INSTRUCT = Stage(steps=450, rate=4e-3, replay=0.15, recitals=0.05, chained=0.05, warmup=30)
 
 
@@ -98,8 +99,8 @@ def _recipe(
     config: Callable[[int], PretrainedConfig],
     seed: int,
     *,
-    base: Stage = replace(BASE, steps=1100),
-    practice: Stage = replace(PRACTICE, steps=500),
+    base: Stage = SHORT_BASE,
+    practice: Stage = SHORT_PRACTICE,
     instruct: Stage = INSTRUCT,
 ) -> Recipe:
     return Recipe(
