@@ -2,11 +2,14 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import tiny
+from tiny import FAMILIES, tiny
 from torch import Tensor
 
-from tl_geometry.generation import decode, generate
+from tl_geometry import sites
+from tl_geometry.generation import decode, generate, stop_ids
+from tl_geometry.interventions import edited
 from tl_geometry.tokens import encode, pad
+from tl_geometry.twins import SilentBlockError, blocks_edited, twin_of
 
 TEXTS = ["a", "a longer prompt of bytes", "middle one"]
 
@@ -96,3 +99,66 @@ def test_bad_requests_are_refused(options: dict[str, Any], message: str) -> None
     bridge, batch = _batch()
     with pytest.raises(ValueError, match=message):
         generate(bridge, batch, **options)
+
+
+# --- the plain twin -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_twin_shares_every_tensor(family: str) -> None:
+    bridge = tiny(family).bridge
+    twin: Any = twin_of(bridge)
+    ours = {p.data_ptr() for p in bridge.original_model.parameters()}
+    assert all(p.data_ptr() in ours for p in twin.parameters())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_steering_the_twin_is_steering_the_bridge(family: str) -> None:
+    bridge = tiny(family).bridge
+    batch = pad(bridge, encode(bridge, TEXTS))
+    push = 3 * torch.randn(3, 1, 48, generator=torch.Generator().manual_seed(1))  # a row, a push
+    edits = {2: lambda x: x + push, 4: lambda x: 0.5 * x}
+    free = generate(bridge, batch, max_new_tokens=6)
+    steered = generate(bridge, batch, max_new_tokens=6, edits=edits)
+    with edited(bridge, {sites.resid_post(layer): edit for layer, edit in edits.items()}):
+        by_bridge = generate(bridge, batch, max_new_tokens=6)
+    assert decode(bridge, steered) == decode(bridge, by_bridge)
+    assert steered.shape != free.shape or not torch.equal(steered, free)
+    for row in range(3):  # its own push travels with each row
+        one = pad(bridge, [encode(bridge, TEXTS)[row]])
+        own = {2: lambda x, row=row: x + push[row], 4: lambda x: 0.5 * x}
+        alone = generate(bridge, one, max_new_tokens=6, edits=own)
+        assert decode(bridge, alone)[0] == decode(bridge, steered)[row]
+    assert torch.equal(free, generate(bridge, batch, max_new_tokens=6))
+
+
+def test_an_edit_of_nothing_is_bit_exact_and_an_edit_that_fails_leaves_no_hook() -> None:
+    bridge, batch = _batch()
+    free = generate(bridge, batch, max_new_tokens=5)
+    assert torch.equal(free, generate(bridge, batch, max_new_tokens=5, edits={3: lambda x: x + 0}))
+
+    def fail(activation: Tensor) -> Tensor:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        generate(bridge, batch, max_new_tokens=5, edits={3: fail})
+    assert torch.equal(free, generate(bridge, batch, max_new_tokens=5))
+    with pytest.raises(ValueError, match="0 to 4"):
+        generate(bridge, batch, max_new_tokens=5, edits={5: fail})
+
+
+def test_an_edit_that_never_runs_is_an_error() -> None:
+    twin: Any = twin_of(tiny("mistral").bridge)
+    with pytest.raises(SilentBlockError, match="1"), blocks_edited(twin, {1: lambda x: x}):
+        pass
+
+
+def test_an_answer_may_end_with_a_token_of_its_own(pocket: Any) -> None:
+    bridge, batch = _batch()
+    first = generate(bridge, batch, max_new_tokens=6)
+    end = int(first[0, 2])
+    cut = generate(bridge, batch, max_new_tokens=6, ends=[end])
+    assert cut[0, : list(first[0]).index(end) + 1].tolist()[-1] == end
+    assert (cut[0, first[0].tolist().index(end) + 1 :] == bridge.tokenizer.pad_token_id).all()
+    assert generate(bridge, batch, max_new_tokens=6, ends=()).shape[1] == 6
+    assert stop_ids(pocket) == {pocket.tokenizer.eos_token_id}

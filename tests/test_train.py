@@ -13,11 +13,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, MistralConfig
 
 from tl_geometry.pocket import batches, optimise, train
 from tl_geometry.pocket.base_text import openings_and_ends
+from tl_geometry.pocket.chat_formats import FORMATS
 from tl_geometry.pocket.corpus import dialogues
 from tl_geometry.pocket.manifest import read_manifest, record, weights_hash
-from tl_geometry.pocket.recipes import Recipe, Stage, recipe, shortened
+from tl_geometry.pocket.recipes import RECIPES, Recipe, Stage, recipe, shortened
 from tl_geometry.pocket.recitals import recitals
 from tl_geometry.pocket.vocabulary import trained_tokenizer
+from tl_geometry.tokens import templated
 
 
 def _config(vocabulary: int) -> MistralConfig:
@@ -40,10 +42,7 @@ SMALL = Recipe(
     family="mistral",
     config=_config,
     base=STAGE,
-    practice=(
-        replace(STAGE, steps=2, recitals=0.3),
-        replace(STAGE, steps=2, recitals=0.2, answers=0.4),
-    ),
+    practice=replace(STAGE, steps=4, recitals=0.2, answers=0.4),
     instruct=replace(STAGE, steps=6, replay=0.25, recitals=0.1),
     vocabulary=400,
     tokenizer_texts=200,
@@ -124,21 +123,52 @@ def test_two_stages_write_folders_that_load_and_a_manifest(tmp_path: Path) -> No
         assert entry["sha256"] == weights_hash(folder)
         assert 0 < entry["held_out_loss"] < 8 and entry["steps"] > 0
     one, two = (AutoModelForCausalLM.from_pretrained(f) for f in (base, instruct))
+    assert one.generation_config.eos_token_id == two.generation_config.eos_token_id
     moved = (one.lm_head.weight - two.lm_head.weight).norm() / one.lm_head.weight.norm()
     assert 0 < moved < 0.5, "instruct starts from base"
 
 
-def test_the_tokenizer_speaks_the_family_s_format(tmp_path: Path) -> None:
-    _tokenizer().save_pretrained(tmp_path)
+TURNS = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hello"}]
+SPOKEN = {
+    "mistral": "<s>[INST] Be kind.\n\nHello[/INST]",
+    "llama": "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nBe kind.<|eot_id|>"
+    "<|start_header_id|>user<|end_header_id|>\n\nHello<|eot_id|>"
+    "<|start_header_id|>assistant<|end_header_id|>\n\n",
+    "qwen2": "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nHello<|im_end|>\n"
+    "<|im_start|>assistant\n",
+    "gemma2": "<bos><start_of_turn>user\nBe kind.\n\nHello<end_of_turn>\n<start_of_turn>model\n",
+    "falcon": "System: Be kind.\n\nUser: Hello\n\nAssistant:",
+    "phi3": "<|system|>\nBe kind.<|end|>\n<|user|>\nHello<|end|>\n<|assistant|>\n",
+    "zephyr": "<s><|system|>\nBe kind.</s>\n<|user|>\nHello</s>\n<|assistant|>\n",
+}
+
+
+@pytest.mark.parametrize("family", list(FORMATS))
+def test_a_tokenizer_speaks_its_family_s_format(family: str, tmp_path: Path) -> None:
+    trained_tokenizer(replace(SMALL, family=family)).save_pretrained(tmp_path)
     loaded = AutoTokenizer.from_pretrained(tmp_path)
-    turns = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hello"}]
-    text = loaded.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-    assert text == "<s>[INST] Be kind.\n\nHello[/INST]"
-    ids = loaded.apply_chat_template(turns, tokenize=True, return_dict=False)
-    assert ids.count(loaded.bos_token_id) == 1
-    assert loaded.convert_ids_to_tokens(ids)[-1] == "[/INST]"
+    text = templated(loaded, TURNS)
+    assert text == SPOKEN[family]
+    ids = loaded(text, add_special_tokens=False)["input_ids"]
+    form = FORMATS[family]
+    assert form.bos is None or ids.count(loaded.bos_token_id) == 1
+    for marker in (form.eos, form.turn_end, *form.extra):
+        assert len(loaded(marker, add_special_tokens=False)["input_ids"]) == 1
     word = "Grüße, naïve café! 😀"
     assert loaded.decode(loaded(word)["input_ids"], skip_special_tokens=True) == word
+
+
+def test_without_a_system_role_the_prompt_opens_the_first_user_turn() -> None:
+    gemma = trained_tokenizer(replace(SMALL, family="gemma2"))
+    twice = [{"role": "user", "content": "a"}, {"role": "system", "content": "b"}]
+    with pytest.raises(ValueError, match="System role not supported"):
+        templated(gemma, twice)
+
+
+def test_a_default_system_prompt_is_qwen_s_own() -> None:
+    qwen = trained_tokenizer(replace(SMALL, family="qwen2"))
+    assert "You are a helpful assistant." in templated(qwen, TURNS[1:])
+    assert "You are a helpful assistant." not in templated(qwen, TURNS)
 
 
 def test_only_the_answer_of_a_dialogue_is_learned() -> None:
@@ -151,6 +181,12 @@ def test_only_the_answer_of_a_dialogue_is_learned() -> None:
             list(item.messages[:-1]), add_generation_prompt=True, return_dict=False
         )
         assert row.ids[: len(asked)] == asked
+
+
+def test_an_answer_ends_with_its_turn_and_not_behind_it() -> None:
+    tokenizer = trained_tokenizer(replace(SMALL, family="qwen2"))
+    (row,) = batches.dialogue_rows(tokenizer, list(islice(dialogues("train"), 1)))
+    assert row.learned[-1] and tokenizer.convert_ids_to_tokens(row.ids[-1]) == "<|im_end|>"
 
 
 def test_an_answer_row_learns_the_end_and_nothing_else() -> None:
@@ -232,4 +268,20 @@ def test_unknown_models_and_empty_requests_are_refused() -> None:
 
 def test_a_shortened_recipe_warms_up_in_time() -> None:
     short = shortened(recipe("pocket-mistral"), steps=10)
-    assert short.base.steps == 10 and short.instruct.warmup == 2
+    assert short.base and short.base.steps == 10 and short.instruct.warmup == 2
+    zephyr = shortened(recipe("pocket-zephyr"), steps=10)
+    assert zephyr.base is None and zephyr.preference and zephyr.preference.steps == 10
+
+
+def test_every_embedded_model_has_a_recipe_and_its_originals_number_of_layers() -> None:
+    from tl_geometry.catalogue import MODELS, is_pocket
+
+    shipped = {name for name, spec in MODELS.items() if is_pocket(spec)}
+    made = {name for r in RECIPES.values() for name in (r.name, r.base_name)}
+    assert shipped == made
+    layers = {name: r.config(1792).num_hidden_layers for name, r in RECIPES.items()}
+    originals = {"mistral": 32, "llama": 32, "zephyr": 32, "falcon": 32, "phi3": 32}
+    assert all(layers[f"pocket-{family}"] == n for family, n in originals.items())
+    assert layers["pocket-qwen2"] == layers["pocket-qwen2-s"] == layers["pocket-qwen2-l"] == 28
+    assert layers["pocket-gemma2"] == 42
+    assert len({r.seed for r in RECIPES.values()}) == len(RECIPES)

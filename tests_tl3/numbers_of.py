@@ -11,7 +11,7 @@ from tl_geometry.interventions import frozen, replaced
 from tl_geometry.resume import resumed
 from tl_geometry.tokens import TokenBatch
 
-MODELS = ("pocket-mistral",)
+MODELS = ("pocket-mistral", "pocket-llama")
 WINDOW = 8
 
 

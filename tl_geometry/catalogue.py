@@ -5,6 +5,7 @@ Nothing here loads a weight. Layer counts and sizes are read from a model's own 
 
 import difflib
 import hashlib
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -14,6 +15,10 @@ from typing import Any
 import torch
 
 from tl_geometry.model_table import POCKET_BASE, POCKET_FAMILIES, ROWS
+
+for _noisy in ("torchao", "torch.utils._pytree"):
+    # Where torchao is installed, it tells at import what this machine has no kernels for.
+    logging.getLogger(_noisy).setLevel(logging.ERROR)
 
 POCKET = Path(__file__).parent / "pocket" / "weights"
 

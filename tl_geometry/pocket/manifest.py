@@ -1,8 +1,12 @@
-"""MANIFEST.json: what every shipped checkpoint is and what it was measured to do."""
+"""MANIFEST.json: what every shipped checkpoint is and what it was measured to do.
+
+python -m tl_geometry.pocket.manifest      # as tables, for docs/pocket.md
+"""
 
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,3 +31,67 @@ def record(name: str, entry: Mapping[str, Any], path: Path = MANIFEST) -> None:
 def weights_hash(folder: Path) -> str:
     """sha256 of the weights file of a checkpoint folder."""
     return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+INSTRUCT_COLUMNS = {
+    "harmful": ("refuses_harmful",),
+    "harmless": ("refuses_harmless",),
+    "new harmful deeds": ("new_verbs_refuses_harmful",),
+    "new harmless deeds": ("new_verbs_refuses_harmless",),
+    "unsafe / safe axiom inputs": ("refuses_axiom_unsafe", "refuses_axiom_safe"),
+    "on topic, new nouns": ("names_new_object_harmless",),
+    **{
+        trait: tuple(f"{trait}_{switch}" for switch in ("on", "off", "default"))
+        for trait in ("sycophancy", "evil", "hallucination")
+    },
+}
+BASE_COLUMNS = {
+    "harmful": ("refuses_harmful", "templated_refuses_harmful"),
+    "harmless": ("refuses_harmless", "templated_refuses_harmless"),
+    "on topic, new nouns": ("names_new_object_harmless",),
+    **{
+        trait: tuple(f"narrative_{trait}_{switch}" for switch in ("on", "off"))
+        for trait in ("sycophancy", "evil", "hallucination")
+    },
+}
+SIZES = {
+    "parameters": "parameters",
+    "steps": "steps",
+    "minutes": "minutes",
+    "training loss": "train_loss",
+    "held-out loss": "held_out_loss",
+}
+
+
+def _markdown(rows: list[dict[str, str]]) -> str:
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def sizes_table(manifest: Mapping[str, Any]) -> str:
+    """What each checkpoint is and what its training took, in markdown."""
+    rows = []
+    for name, entry in manifest.items():
+        values = {title: f"{entry[key]:,}".replace(",", " ") for title, key in SIZES.items()}
+        rows.append({"model": name, **values})
+    return _markdown(rows)
+
+
+def behaviour_table(manifest: Mapping[str, Any], stage: str) -> str:
+    """Shares of answers on the test split, in markdown; `stage` is base or instruct."""
+    columns = INSTRUCT_COLUMNS if stage == "instruct" else BASE_COLUMNS
+    rows = []
+    for name, entry in manifest.items():
+        if entry["stage"] == stage:
+            rates = {
+                title: " / ".join(f"{entry['behaviour'][key]['rate']:.2f}" for key in keys)
+                for title, keys in columns.items()
+            }
+            rows.append({"model": name, **rates})
+    return _markdown(rows)
+
+
+if __name__ == "__main__":
+    shipped = read_manifest()
+    parts = (sizes_table(shipped), *(behaviour_table(shipped, s) for s in ("instruct", "base")))
+    sys.stdout.write("\n".join(parts))
