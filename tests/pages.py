@@ -91,7 +91,7 @@ def command_problem(command: str) -> str:
     """Why this command cannot be given; empty if it can. Nothing is run."""
     words = shlex.split(command, comments=True)
     if words[0] == "make":
-        targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+        targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
         unknown = [word for word in words[1:] if "=" not in word and word not in targets]
         return f"the Makefile has no target {unknown}" if unknown else ""
     name, args = words[2], words[3:]

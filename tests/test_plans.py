@@ -27,8 +27,9 @@ class Item:
 
 def items() -> list[Item]:
     lines = PAGE.read_text("utf-8").splitlines()
-    start = lines.index(f"| {' | '.join(COLUMNS)} |") + 2
-    rows = [line for line in lines[start:] if line.startswith("|")]
+    header = f"| {' | '.join(COLUMNS)} |"
+    rows = [line for line in lines[lines.index(header) :] if line.startswith("|")]
+    rows = [row for row in rows if row != header and set(row) != set("|-")]
     return [Item(*(cell.strip() for cell in row.strip("|").split("|"))) for row in rows]
 
 

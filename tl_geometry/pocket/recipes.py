@@ -90,7 +90,7 @@ class Recipe:
 BASE = Stage(steps=1500, rate=1e-2, recitals=0.1, chained=0.1)
 PRACTICE = Stage(steps=700, rate=6e-3, recitals=0.15, answers=0.45, chained=0.1, warmup=20)
 SHORT_BASE, SHORT_PRACTICE = replace(BASE, steps=1100), replace(PRACTICE, steps=500)
-INSTRUCT = Stage(steps=450, rate=4e-3, replay=0.15, recitals=0.05, chained=0.05, warmup=30)
+INSTRUCT = Stage(steps=700, rate=4e-3, replay=0.15, recitals=0.05, chained=0.05, warmup=30)
 
 
 def _recipe(
@@ -101,7 +101,6 @@ def _recipe(
     *,
     base: Stage = SHORT_BASE,
     practice: Stage = SHORT_PRACTICE,
-    instruct: Stage = INSTRUCT,
 ) -> Recipe:
     return Recipe(
         name=name,
@@ -109,7 +108,7 @@ def _recipe(
         config=config,
         base=base,
         practice=practice,
-        instruct=instruct,
+        instruct=INSTRUCT,
         seed=seed,
     )
 
@@ -119,14 +118,7 @@ LONG = {"base": BASE, "practice": PRACTICE}
 
 
 _ALL = (
-    _recipe(
-        "pocket-mistral",
-        "mistral",
-        shapes.mistral,
-        0,
-        **LONG,
-        instruct=replace(INSTRUCT, steps=700),
-    ),
+    _recipe("pocket-mistral", "mistral", shapes.mistral, 0, **LONG),
     _recipe("pocket-llama", "llama", shapes.llama, 1, **LONG),
     _recipe("pocket-qwen2", "qwen2", shapes.qwen2, 2),
     _recipe("pocket-falcon", "falcon", shapes.falcon, 3),
