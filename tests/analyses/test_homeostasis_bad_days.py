@@ -52,7 +52,7 @@ BAD_INPUT, SOME_FAILED, INTERRUPTED = 2, 3, 130
         ("--preset sed", "unknown preset 'sed'; there is: seed"),
         ("--resume --fresh", "--resume and --fresh exclude each other: choose one"),
         ("--device cuda:99", "device 'cuda:99' is not there"),
-        ("--device gpu", "unknown device 'gpu'; use cpu, cuda, cuda:1"),
+        ("--device gpu", "unknown device 'gpu'; use auto, cpu, cuda, cuda:1"),
         ("--prompts bnk", "no bank is called 'bnk' (did you mean 'bank'?)"),
         ("--prompts nowhere.jsonl", "there is no file nowhere.jsonl; check the path"),
         ("--run a/b", "a run cannot be named 'a/b'"),
