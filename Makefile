@@ -59,6 +59,8 @@ pocket: setup
 
 benchmarks: setup
 	$(BIN)/python -m benchmarks homeostasis
+	$(BIN)/python -m benchmarks generation
+	$(BIN)/python -m benchmarks loading
 
 clean:
 	rm -rf $(VENV) $(TL3) build runs
