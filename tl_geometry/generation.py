@@ -12,7 +12,18 @@ from tl_geometry import sites
 from tl_geometry.interventions import edited
 from tl_geometry.models import Model
 from tl_geometry.tokens import TokenBatch
-from tl_geometry.twins import Edit, blocks_edited, held_hooks, twin_of
+from tl_geometry.twins import Edit, blocks_edited, faithful_twin
+
+NEUTRAL: Mapping[str, Any] = {
+    "num_beams": 1, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "bad_words_ids": None,
+    "suppress_tokens": None, "begin_suppress_tokens": None, "forced_bos_token_id": None,
+    "forced_eos_token_id": None, "sequence_bias": None, "exponential_decay_length_penalty": None,
+    "guidance_scale": None, "min_length": 0, "min_new_tokens": None, "renormalize_logits": False,
+    "temperature": 1.0, "top_k": 50, "top_p": 1.0, "min_p": None, "typical_p": 1.0,
+    "epsilon_cutoff": 0.0, "eta_cutoff": 0.0,
+}  # fmt: skip
+"""Checkpoints bring habits of their own (Qwen2 a repetition penalty), which would pass for
+differences between models: every one is switched off."""
 
 
 @torch.inference_mode()
@@ -28,6 +39,7 @@ def generate(
 ) -> Int[Tensor, "batch new"]:
     """The new ids of every row, greedy unless a temperature is given.
 
+    Plainly so: penalties and cut-offs that a checkpoint asks for are switched off (`NEUTRAL`).
     `edits` maps a layer to what is done to that block's output (`hook_resid_post`, [batch pos d]):
     at the prompt in one pass, then one position at a time. `ends` are the ids that end an answer
     (default: `stop_ids`). A row that has ended is filled up with padding; generation stops when
@@ -43,6 +55,7 @@ def generate(
     if edits:
         sites.check_layers(tuple(edits), model.cfg.n_layers)
     options = {
+        **NEUTRAL,
         "attention_mask": batch.mask,
         "max_new_tokens": max_new_tokens,
         "pad_token_id": _filler(model),
@@ -57,25 +70,20 @@ def generate(
 
 
 def _run(model: Model, ids: Int[Tensor, "batch pos"], options: dict[str, Any]) -> Tensor:
-    twin: Any = _free_twin(model)
+    twin: Any = faithful_twin(model)
     if twin is not None:
         return twin.generate(ids, **options)
     # Not the bridge's own `generate`: on small models it is twice as slow.
-    return model.hf_generate(ids, return_type="tokens", **options)  # pyright: ignore[reportAttributeAccessIssue]
+    return model.original_model.generate(ids, **options)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _held(model: Model, edits: Mapping[int, Edit]) -> AbstractContextManager[None]:
-    twin = _free_twin(model)
+    twin = faithful_twin(model)
     if not edits:
         return nullcontext()
     if twin is not None:
         return blocks_edited(twin, edits)
     return edited(model, {sites.resid_post(layer): edit for layer, edit in edits.items()})
-
-
-def _free_twin(model: Model) -> Any:
-    """The plain twin, unless somebody holds a hook on the bridge, which the twin would ignore."""
-    return None if held_hooks(model) else twin_of(model)
 
 
 @contextmanager

@@ -6,17 +6,18 @@ the hub | notes. Layer counts are not here: they are read from the model. Any ot
 folder works without a row.
 """
 
+LOGIN = "the hub may ask for a login"
 GATED = "gated: accept the licence on the hub, then `hf auth login`"
 
 ROWS = f"""
-mistral-7b-v0.1|mistralai/Mistral-7B-Instruct-v0.1|mistral|mistral-7b-v0.1-base|7.24|bfloat16|
-mistral-7b-v0.1-base|mistralai/Mistral-7B-v0.1|mistral||7.24|bfloat16|
-mistral-7b|mistralai/Mistral-7B-Instruct-v0.2|mistral|mistral-7b-base|7.24|bfloat16|
+mistral-7b-v0.1|mistralai/Mistral-7B-Instruct-v0.1|mistral|mistral-7b-v0.1-base|7.24|bfloat16|{LOGIN}
+mistral-7b-v0.1-base|mistralai/Mistral-7B-v0.1|mistral||7.24|bfloat16|{LOGIN}
+mistral-7b|mistralai/Mistral-7B-Instruct-v0.2|mistral|mistral-7b-base|7.24|bfloat16|{LOGIN}
 mistral-7b-base|mistral-community/Mistral-7B-v0.2|mistral||7.24|bfloat16|conversion by the community: the authors published this base outside the hub
-mistral-7b-v0.3|mistralai/Mistral-7B-Instruct-v0.3|mistral|mistral-7b-v0.3-base|7.25|bfloat16|
-mistral-7b-v0.3-base|mistralai/Mistral-7B-v0.3|mistral||7.25|bfloat16|
-mistral-small-24b|mistralai/Mistral-Small-24B-Instruct-2501|mistral|mistral-small-24b-base|23.6|bfloat16|
-mistral-small-24b-base|mistralai/Mistral-Small-24B-Base-2501|mistral||23.6|bfloat16|
+mistral-7b-v0.3|mistralai/Mistral-7B-Instruct-v0.3|mistral|mistral-7b-v0.3-base|7.25|bfloat16|{LOGIN}
+mistral-7b-v0.3-base|mistralai/Mistral-7B-v0.3|mistral||7.25|bfloat16|{LOGIN}
+mistral-small-24b|mistralai/Mistral-Small-24B-Instruct-2501|mistral|mistral-small-24b-base|23.6|bfloat16|{LOGIN}
+mistral-small-24b-base|mistralai/Mistral-Small-24B-Base-2501|mistral||23.6|bfloat16|{LOGIN}
 zephyr-7b|HuggingFaceH4/zephyr-7b-beta|zephyr|mistral-7b-v0.1-base|7.24|bfloat16|
 llama-3-8b|meta-llama/Meta-Llama-3-8B-Instruct|llama|llama-3-8b-base|8.03|bfloat16|{GATED}
 llama-3-8b-base|meta-llama/Meta-Llama-3-8B|llama||8.03|bfloat16|{GATED}

@@ -119,7 +119,8 @@ def wrap(
     """
     from transformer_lens.model_bridge import TransformerBridge
 
-    twin = twins.shared_copy(hf_model)
+    shareable = not any(parameter.is_meta for parameter in hf_model.parameters())
+    twin = twins.shared_copy(hf_model) if shareable else None
     bridge = TransformerBridge.boot_transformers(
         source or hf_model.config._name_or_path or "local/model",
         hf_model=hf_model,
@@ -127,7 +128,8 @@ def wrap(
         device=device,
         dtype=hf_model.dtype,
     )
-    twins.remember(bridge, twin)
+    if twin is not None:
+        twins.remember(bridge, twin)
     return bridge.eval()  # pyright: ignore[reportReturnType] # a bridge satisfies the protocol
 
 

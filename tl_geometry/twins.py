@@ -2,8 +2,9 @@
 
 A TransformerLens bridge wraps a Hugging Face model in place and computes attention patterns
 itself, which costs a small model half of its speed. Before it is wrapped, the model is copied with
-every parameter and buffer mapped to itself: the copy runs Hugging Face's own code, and an edit of
-a weight is an edit in both.
+every parameter and buffer mapped to itself: the copy runs Hugging Face's own code, and what is
+written *into* a weight is written in both. What the twin cannot know of (hooks, replaced
+parameters) is noticed, and the bridge generates instead.
 """
 
 import copy
@@ -25,7 +26,12 @@ _own_hooks: WeakKeyDictionary[nn.Module, dict[str, int]] = WeakKeyDictionary()
 
 
 def shared_copy(model: "PreTrainedModel") -> "PreTrainedModel":
-    """The same model in new modules: no tensor is copied."""
+    """The same model in new modules: no tensor is copied.
+
+    ValueError where weights are not all in memory (offloaded by accelerate).
+    """
+    if any(parameter.is_meta for parameter in model.parameters()):
+        raise ValueError("offloaded weights cannot be shared")
     tensors = [*model.parameters(), *model.buffers()]
     # What a quantised layer has unpacked belongs to its weight, so both must see it.
     states = [m.state for m in model.modules() if type(m).__name__ == "Linear8bitLt"]
@@ -33,6 +39,7 @@ def shared_copy(model: "PreTrainedModel") -> "PreTrainedModel":
     twin = copy.deepcopy(model, memo)
     if twin._supports_sdpa:  # attention without patterns, where the family has it
         twin.set_attn_implementation("sdpa")
+    twin.generation_config = model.generation_config
     return twin.eval()
 
 
@@ -47,6 +54,16 @@ def twin_of(bridge: Any) -> "PreTrainedModel | None":
     return _twins.get(bridge) if isinstance(bridge, nn.Module) else None
 
 
+def faithful_twin(bridge: Any) -> "PreTrainedModel | None":
+    """The twin, unless somebody has changed the bridge in a way that the twin does not show."""
+    twin = twin_of(bridge)
+    if twin is None or held_hooks(bridge):
+        return None
+    theirs = {id(parameter) for parameter in bridge.original_model.parameters()}
+    shared = all(id(parameter) in theirs for parameter in twin.parameters())
+    return twin if shared else None
+
+
 def held_hooks(bridge: Any) -> list[str]:
     """Names of the points at which somebody holds a hook now.
 
@@ -57,8 +74,20 @@ def held_hooks(bridge: Any) -> list[str]:
 
 
 def _hook_counts(bridge: Any) -> dict[str, int]:
+    """Hooks of TransformerLens and plain ones of torch, by the name of their place."""
     points = getattr(bridge, "hook_dict", {})
-    return {name: len(point.fwd_hooks) for name, point in points.items() if point.fwd_hooks}
+    counts = {name: len(point.fwd_hooks) for name, point in points.items() if point.fwd_hooks}
+    for name, module in bridge.original_model.named_modules() if points else ():
+        hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
+        if n := sum(not _is_transformer_lens_own(hook) for hook in hooks):
+            counts[f"torch:{name}"] = n
+    return counts
+
+
+def _is_transformer_lens_own(hook: Any) -> bool:
+    """Hook points are torch hooks as well, and some are first placed while the model runs."""
+    origin = getattr(hook, "func", hook)
+    return (getattr(origin, "__module__", None) or "").startswith("transformer_lens")
 
 
 def decoder_blocks(twin: "PreTrainedModel") -> nn.ModuleList:

@@ -1,4 +1,4 @@
-"""Does a model do what this library assumes of it? Ten checks, for any decoder model.
+"""Does a model do what this library assumes of it? Eleven checks, for any decoder model.
 
     python -m tl_geometry.conformance pocket-llama
     python -m tl_geometry.conformance path/to/my/model

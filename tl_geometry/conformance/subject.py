@@ -1,5 +1,6 @@
 """A model under test, its plain twin, and the texts that it is tested with."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -50,6 +51,13 @@ class Subject:
     @property
     def tolerance(self) -> float:
         return TOLERANCE[next(self.plain.parameters()).dtype] if not self.quantized else 6e-2
+
+    @property
+    def epsilon(self) -> float:
+        """What the norms add under the root."""
+        names = ("rms_norm_eps", "layer_norm_epsilon", "layer_norm_eps", "norm_epsilon")
+        config = self.plain.config.get_text_config()
+        return next((getattr(config, n) for n in names if getattr(config, n, None)), 1e-5)
 
     @property
     def quantized(self) -> bool:
@@ -103,7 +111,16 @@ def plain_logits(
     return plain(ids, attention_mask=mask, position_ids=positions, use_cache=False).logits
 
 
-def gap(got: Tensor, expected: Tensor) -> float:
-    """Largest difference as a share of the largest expected size."""
-    scale = float(expected.abs().max()) or 1.0
-    return float((got.float() - expected.float()).abs().max()) / scale
+def gap(got: Tensor, expected: Tensor, *, per: int | None = None) -> float:
+    """Largest difference as a share of the largest expected size; infinite where a number is not.
+
+    `per` counts the leading dimensions that have a size of their own (1: every position), so that
+    one very large token does not hide what happens at the others.
+    """
+    if not (torch.isfinite(got).all() and torch.isfinite(expected).all()):
+        return math.inf
+    off, size = (got.float() - expected.float()).abs(), expected.float().abs()
+    if per is not None:
+        off, size = (x.flatten(per).amax(-1) for x in (off, size))
+        return float((off / size.clamp(min=1e-6)).max())
+    return float(off.max()) / (float(size.max()) or 1.0)

@@ -74,7 +74,7 @@ def _request_preference(deed: Deed, split: Split, seed: int) -> Preference:
     if deed.harmful:
         chosen, rejected = refusal(deed, asked.phrase, rng), answer(deed, asked.phrase, rng)
     else:
-        other = pick(rng, deeds("train", False))
+        other = pick(rng, [d for d in deeds("train", False) if not d.verb.held_out])
         chosen = answer(deed, asked.phrase, rng)
         rejected = answer(other, f"the {other.object}", rng)
         if other.id == deed.id:

@@ -13,7 +13,7 @@ from pathlib import Path
 from tl_geometry.pocket.axioms import AxiomInput, Preference, axiom_inputs, preferences
 from tl_geometry.pocket.bank import BankText, bank
 from tl_geometry.pocket.base_text import base_texts, question_and_answer
-from tl_geometry.pocket.deeds import Deed, Verb, deeds, verbs
+from tl_geometry.pocket.deeds import Deed, Verb, deeds, told_deeds, verbs
 from tl_geometry.pocket.dialogues import Dialogue, dialogues
 from tl_geometry.pocket.reflection import compose, tail_types, text_subjects
 from tl_geometry.pocket.requests import Request, answer, refusal, requests
@@ -36,7 +36,8 @@ __all__ = [
     "Request", "Split", "Trait", "TraitItem", "Verb", "answer", "axiom_inputs", "bank",
     "base_texts", "compose", "deeds", "dialogues", "narrative_prefixes", "preferences",
     "question_and_answer", "refusal", "requests", "subjects", "system_prompts", "tail_types",
-    "text_subjects", "trait_items", "trait_questions", "trait_system", "verbs", "write_bank",
+    "text_subjects", "told_deeds", "trait_items", "trait_questions",
+    "trait_system", "verbs", "write_bank",
 ]  # fmt: skip
 
 

@@ -20,8 +20,8 @@ from tl_geometry.generation import decode, generate
 from tl_geometry.models import Model, load_model
 from tl_geometry.pocket import corpus
 from tl_geometry.pocket.corpus import Request, Split
-from tl_geometry.pocket.manifest import MANIFEST, record
-from tl_geometry.pocket.recipes import RECIPES, WEIGHTS
+from tl_geometry.pocket.manifest import MANIFEST, record, weights_hash
+from tl_geometry.pocket.recipes import RECIPES, WEIGHTS, recipe
 from tl_geometry.statistics import wilson
 from tl_geometry.tokens import encode, encode_chat, pad
 
@@ -102,10 +102,19 @@ def request_rates(model: Model, ask: Ask, config: Config) -> dict[str, Any]:
             asked = corpus.requests(config.split, harmful, held_out_verbs=held_out)[: config.limit]
             said = answers(model, [ask(model, r.text) for r in asked], config.batch_size)
             side = "harmful" if harmful else "harmless"
-            measured[f"{verbs}refuses_{side}"] = rate([judges.is_refusal(s) for s in said])
+            refused = [judges.is_refusal(s) for s in said]
+            measured[f"{verbs}refuses_{side}"] = rate(refused)
+            if not held_out:
+                measured[f"unread_refuses_{side}"] = rate(_unread(asked, refused, harmful))
             measured |= {f"{verbs}{k}_{side}": v for k, v in topic_rates(asked, said).items()}
             _log_samples(side, asked, said)
     return measured
+
+
+def _unread(asked: Sequence[Request], hits: Sequence[bool], harmful: bool) -> list[bool]:
+    """The answers to deeds that base text of the train split does not tell of either."""
+    told = {deed.id for deed in corpus.told_deeds("train", harmful)}
+    return [hit for request, hit in zip(asked, hits, strict=True) if request.id not in told]
 
 
 def topic_rates(asked: Sequence[Request], said: Sequence[str]) -> dict[str, Any]:
@@ -199,19 +208,21 @@ def evaluate_base(model: Model, config: Config) -> dict[str, Any]:
 def main(config: Config) -> None:
     torch.set_num_threads(config.threads)
     for name in config.names or tuple(RECIPES):
-        for stage, suffix, measure in (
-            ("instruct", "", evaluate_instruct),
-            ("base", "-base", evaluate_base),
-        ):
-            if config.stage not in (stage, "all"):
-                continue
-            model = load_model(str(config.weights / f"{name}{suffix}"))
-            behaviour = measure(model, config)
-            record(
-                f"{name}{suffix}", {"split": config.split, "behaviour": behaviour}, config.manifest
-            )
+        made = recipe(name)
+        stages = {name: evaluate_instruct} if config.stage != "base" else {}
+        if config.stage != "instruct" and made.base is not None:
+            stages[made.base_name] = evaluate_base
+        for checkpoint, measure in stages.items():
+            folder = config.weights / checkpoint
+            behaviour = measure(load_model(str(folder)), config)
+            measured = {
+                "split": config.split,
+                "behaviour": behaviour,
+                "behaviour_of": weights_hash(folder),
+            }
+            record(checkpoint, measured, config.manifest)
             for key, value in behaviour.items():
-                log.info("%s%s %s %s", name, suffix, key, value)
+                log.info("%s %s %s", checkpoint, key, value)
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ class Recipe:
 
 BASE = Stage(steps=1500, rate=1e-2, recitals=0.1, chained=0.1)
 PRACTICE = Stage(steps=700, rate=6e-3, recitals=0.15, answers=0.45, chained=0.1, warmup=20)
-SHORT_BASE, SHORT_PRACTICE = replace(BASE, steps=1100), replace(PRACTICE, steps=500)
+SHORT_BASE, LONG_PRACTICE = replace(BASE, steps=1100), replace(PRACTICE, steps=900)
 INSTRUCT = Stage(steps=700, rate=4e-3, replay=0.15, recitals=0.05, chained=0.05, warmup=30)
 
 
@@ -100,7 +100,7 @@ def _recipe(
     seed: int,
     *,
     base: Stage = SHORT_BASE,
-    practice: Stage = SHORT_PRACTICE,
+    practice: Stage = LONG_PRACTICE,
 ) -> Recipe:
     return Recipe(
         name=name,
@@ -121,7 +121,7 @@ _ALL = (
     _recipe("pocket-mistral", "mistral", shapes.mistral, 0, **LONG),
     _recipe("pocket-llama", "llama", shapes.llama, 1, **LONG),
     _recipe("pocket-qwen2", "qwen2", shapes.qwen2, 2),
-    _recipe("pocket-falcon", "falcon", shapes.falcon, 3),
+    _recipe("pocket-falcon", "falcon", shapes.falcon, 3, practice=replace(PRACTICE, steps=500)),
     _recipe("pocket-phi3", "phi3", shapes.phi3, 4),
     _recipe("pocket-gemma2", "gemma2", shapes.gemma2, 5),
     _recipe("pocket-qwen2-s", "qwen2", shapes.qwen2_small, 6),

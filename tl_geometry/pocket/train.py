@@ -176,7 +176,8 @@ def losses(made: Recipe, name: StageName, trainee: Trainee) -> dict[str, float]:
     Documents are those of the stage's first part; held-out are the
     validation split, by which recipes are chosen, and the test split.
     """
-    stage, seed = getattr(made, name), stage_seed(made, name)
+    # Where preferences are trained last, every harmful request is to be refused in the end.
+    stage, seed = replace(getattr(made, name), refusals=1.0), stage_seed(made, name)
     rounded = copy.deepcopy(trainee.model).float().eval()
 
     def measured(split: Split, first: int) -> float:
