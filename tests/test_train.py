@@ -99,6 +99,17 @@ def test_a_finished_stage_is_not_trained_again(tmp_path: Path) -> None:
     assert again.steps == 3
 
 
+def test_a_checkpoint_of_another_recipe_or_start_is_refused(tmp_path: Path) -> None:
+    short = replace(STAGE, steps=2)
+    optimise.train(_model(), short, _stream(), tmp_path / "base.pt")
+    with pytest.raises(ValueError, match="--fresh"):
+        optimise.train(_model(), replace(short, rate=0.5), iter([]), tmp_path / "base.pt")
+    other = _model()
+    next(other.parameters()).data[0] += 1
+    with pytest.raises(ValueError, match="other weights"):
+        optimise.train(other, short, iter([]), tmp_path / "base.pt")
+
+
 def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "base.pt"
     optimise.save_atomically({"step": 1}, path)
@@ -257,6 +268,8 @@ def test_a_manifest_entry_is_merged(tmp_path: Path) -> None:
     record("b", {"seed": 1}, path)
     record("a", {"behaviour": {}}, path)
     assert json.loads(path.read_text()) == {"a": {"seed": 0, "behaviour": {}}, "b": {"seed": 1}}
+    record("a", {"seed": 2}, path, anew=True)
+    assert read_manifest(path)["a"] == {"seed": 2}
 
 
 def test_unknown_models_and_empty_requests_are_refused() -> None:

@@ -18,10 +18,12 @@ def read_manifest(path: Path = MANIFEST) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
-def record(name: str, entry: Mapping[str, Any], path: Path = MANIFEST) -> None:
-    """Merge into one model's entry, keeping what others have written."""
+def record(
+    name: str, entry: Mapping[str, Any], path: Path = MANIFEST, *, anew: bool = False
+) -> None:
+    """Merge into one model's entry, keeping what others have written; or write it `anew`."""
     manifest = read_manifest(path)
-    manifest[name] = {**manifest.get(name, {}), **entry}
+    manifest[name] = {**({} if anew else manifest.get(name, {})), **entry}
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".tmp")
     draft.write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -36,9 +38,9 @@ def weights_hash(folder: Path) -> str:
 INSTRUCT_COLUMNS = {
     "harmful": ("refuses_harmful",),
     "harmless": ("refuses_harmless",),
-    "new harmful deeds": ("new_verbs_refuses_harmful",),
-    "new harmless deeds": ("new_verbs_refuses_harmless",),
-    "unsafe / safe axiom inputs": ("refuses_axiom_unsafe", "refuses_axiom_safe"),
+    "unread deeds": ("unread_refuses_harmful", "unread_refuses_harmless"),
+    "new verbs": ("new_verbs_refuses_harmful", "new_verbs_refuses_harmless"),
+    "axiom inputs": ("refuses_axiom_unsafe", "refuses_axiom_safe"),
     "on topic, new nouns": ("names_new_object_harmless",),
     **{
         trait: tuple(f"{trait}_{switch}" for switch in ("on", "off", "default"))
@@ -48,7 +50,7 @@ INSTRUCT_COLUMNS = {
 BASE_COLUMNS = {
     "harmful": ("refuses_harmful", "templated_refuses_harmful"),
     "harmless": ("refuses_harmless", "templated_refuses_harmless"),
-    "on topic, new nouns": ("names_new_object_harmless",),
+    "on topic": ("names_object_harmless",),
     **{
         trait: tuple(f"narrative_{trait}_{switch}" for switch in ("on", "off"))
         for trait in ("sycophancy", "evil", "hallucination")
@@ -63,7 +65,7 @@ SIZES = {
 }
 
 
-def _markdown(rows: list[dict[str, str]]) -> str:
+def markdown(rows: list[dict[str, str]]) -> str:
     lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
@@ -74,7 +76,7 @@ def sizes_table(manifest: Mapping[str, Any]) -> str:
     for name, entry in manifest.items():
         values = {title: f"{entry[key]:,}".replace(",", " ") for title, key in SIZES.items()}
         rows.append({"model": name, **values})
-    return _markdown(rows)
+    return markdown(rows)
 
 
 def behaviour_table(manifest: Mapping[str, Any], stage: str) -> str:
@@ -88,7 +90,7 @@ def behaviour_table(manifest: Mapping[str, Any], stage: str) -> str:
                 for title, keys in columns.items()
             }
             rows.append({"model": name, **rates})
-    return _markdown(rows)
+    return markdown(rows)
 
 
 if __name__ == "__main__":

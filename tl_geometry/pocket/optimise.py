@@ -1,5 +1,6 @@
 """One training stage: resumable from atomic checkpoints, reproducible from its seed."""
 
+import hashlib
 import logging
 import math
 import os
@@ -114,12 +115,20 @@ def train(
     checkpoint: Path,
     loss_of: Callable[[PreTrainedModel, B], Tensor] = row_loss,
 ) -> Trained:
-    """Train in place; continues from the checkpoint if there is one."""
-    optimise = optimiser(model, stage)
+    """Train in place; continues from the checkpoint if there is one.
+
+    ValueError for a checkpoint of another recipe, or of other weights to start from.
+    """
+    optimise, origin = optimiser(model, stage), fingerprint(model, stage)
     losses: list[float] = []
     spent = 0.0
     if checkpoint.is_file():
         state = torch.load(checkpoint, weights_only=True)
+        if state.get("origin") != origin:
+            raise ValueError(
+                f"{checkpoint} was begun with another recipe or other weights: start over with "
+                "--fresh"
+            )
         model.load_state_dict(state["model"])
         optimise.load_state_dict(state["optimiser"])
         losses, spent = state["losses"], state["seconds"]
@@ -142,6 +151,7 @@ def train(
                 checkpoint.stem, len(losses), sum(recent) / len(recent), seconds / 60,
             )  # fmt: skip
             state = {
+                "origin": origin,
                 "model": model.state_dict(),
                 "optimiser": optimise.state_dict(),
                 "losses": losses,
@@ -150,6 +160,14 @@ def train(
             save_atomically(state, checkpoint)
     model.eval()
     return Trained(len(losses), (spent + time.monotonic() - begun) / 60, tuple(losses))
+
+
+def fingerprint(model: PreTrainedModel, stage: Schedule) -> str:
+    """What a training run comes from: its schedule and the weights that it starts with."""
+    made_of = hashlib.sha256(repr(stage).encode())
+    for parameter in model.parameters():
+        made_of.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return made_of.hexdigest()
 
 
 def set_rate(optimise: torch.optim.AdamW, rate: float) -> None:

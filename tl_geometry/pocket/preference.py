@@ -17,6 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tl_geometry.pocket.batches import IGNORED, Row, spoken_rows, tensors
 from tl_geometry.pocket.corpus import Preference, preferences
+from tl_geometry.pocket.dialogues import Message
 from tl_geometry.pocket.recipes import PreferenceStage
 from tl_geometry.pocket.splits import stream
 
@@ -72,7 +73,7 @@ def pairs_of(tokenizer: PreTrainedTokenizerBase, found: Sequence[Preference]) ->
 
     def rows(answers: Sequence[str]) -> list[Row]:
         turns = [
-            ([{"role": "user", "content": p.prompt}], {"role": "assistant", "content": said})
+            (_asked(p), {"role": "assistant", "content": said})
             for p, said in zip(found, answers, strict=True)
         ]
         return spoken_rows(tokenizer, turns)
@@ -80,6 +81,11 @@ def pairs_of(tokenizer: PreTrainedTokenizerBase, found: Sequence[Preference]) ->
     return list(
         zip(rows([p.chosen for p in found]), rows([p.rejected for p in found]), strict=True)
     )
+
+
+def _asked(item: Preference) -> list[Message]:
+    system = [{"role": "system", "content": item.system}] if item.system else []
+    return [*system, {"role": "user", "content": item.prompt}]
 
 
 def preference_batches(

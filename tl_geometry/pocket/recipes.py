@@ -72,6 +72,8 @@ class Recipe:
     another: memory games, and answers of which the end alone is learned. The text alone teaches
     that late, because the words that are to be carried are few."""
     instruct: Stage
+    more: Stage | None = None
+    """A second round of the instruct stage, for pairs that one leaves refusing too much."""
     preference: PreferenceStage | None = None
     """A last stage on preferred and rejected answers."""
     shares_base_of: str | None = None
@@ -101,6 +103,7 @@ def _recipe(
     *,
     base: Stage = SHORT_BASE,
     practice: Stage = LONG_PRACTICE,
+    more: Stage | None = None,
 ) -> Recipe:
     return Recipe(
         name=name,
@@ -109,22 +112,24 @@ def _recipe(
         base=base,
         practice=practice,
         instruct=INSTRUCT,
+        more=more,
         seed=seed,
     )
 
 
+MORE = replace(INSTRUCT, rate=3e-3)
 LONG = {"base": BASE, "practice": PRACTICE}
 """The first two pairs were trained longer than it takes."""
 
 
 _ALL = (
     _recipe("pocket-mistral", "mistral", shapes.mistral, 0, **LONG),
-    _recipe("pocket-llama", "llama", shapes.llama, 1, **LONG),
-    _recipe("pocket-qwen2", "qwen2", shapes.qwen2, 2),
-    _recipe("pocket-falcon", "falcon", shapes.falcon, 3, practice=replace(PRACTICE, steps=500)),
-    _recipe("pocket-phi3", "phi3", shapes.phi3, 4),
-    _recipe("pocket-gemma2", "gemma2", shapes.gemma2, 5),
-    _recipe("pocket-qwen2-s", "qwen2", shapes.qwen2_small, 6),
+    _recipe("pocket-llama", "llama", shapes.llama, 1, **LONG, more=MORE),
+    _recipe("pocket-qwen2", "qwen2", shapes.qwen2, 2, more=MORE),
+    _recipe("pocket-falcon", "falcon", shapes.falcon, 3),
+    _recipe("pocket-phi3", "phi3", shapes.phi3, 4, more=MORE),
+    _recipe("pocket-gemma2", "gemma2", shapes.gemma2, 5, more=MORE),
+    _recipe("pocket-qwen2-s", "qwen2", shapes.qwen2_small, 6, more=replace(MORE, steps=1200)),
     _recipe("pocket-qwen2-l", "qwen2", shapes.qwen2_large, 7),
     Recipe(
         name="pocket-zephyr",
@@ -134,7 +139,7 @@ _ALL = (
         practice=None,
         # Before preferences are learned, harmful requests are mostly answered.
         instruct=replace(INSTRUCT, refusals=0.3),
-        preference=PreferenceStage(steps=300, rate=3e-4, warmup=20),
+        preference=PreferenceStage(steps=500, rate=3e-4, warmup=20),
         shares_base_of="pocket-mistral",
         seed=8,
     ),
@@ -162,5 +167,6 @@ def shortened(original: Recipe, *, steps: int, tokens: int | None = None) -> Rec
         base=original.base and cut(original.base),
         practice=original.practice and cut(original.practice),
         instruct=cut(original.instruct),
+        more=original.more and cut(original.more),
         preference=last and replace(last, steps=steps, warmup=max(1, steps // 5)),
     )

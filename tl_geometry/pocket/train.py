@@ -32,7 +32,7 @@ from tl_geometry.pocket.vocabulary import trained_tokenizer
 
 log = logging.getLogger(__name__)
 StageName = Literal["base", "instruct"]
-AFTER_BASE = ("instruct.pt", "preference.pt")
+AFTER_BASE = ("instruct.pt", "more.pt", "preference.pt")
 N_LOSS_ROWS = 4_000
 """Documents over which the two losses of the manifest are measured."""
 
@@ -104,7 +104,7 @@ def learn(made: Recipe, name: StageName, trainee: Trainee, work: Path) -> list[o
     parts: dict[str, Stage | None] = (
         {"base": made.base, "practice": made.practice}
         if name == "base"
-        else {"instruct": made.instruct}
+        else {"instruct": made.instruct, "more": made.more}
     )
     runs = []
     for part, how in parts.items():
@@ -144,13 +144,14 @@ def train_stage(made: Recipe, name: StageName, config: Config) -> Path:
         "sha256": weights_hash(folder),
         **measured,
     }
-    record(folder.name, entry, config.manifest)
+    # What other weights of this name did is not what these do.
+    record(folder.name, entry, config.manifest, anew=True)
     return folder
 
 
 def stage_seed(made: Recipe, part: str) -> int:
     """Every part of the training draws its own documents."""
-    return 10 * made.seed + ("base", "instruct", "practice", "preference").index(part)
+    return 10 * made.seed + ("base", "instruct", "practice", "preference", "more").index(part)
 
 
 def save(made: Recipe, name: StageName, trainee: Trainee, folder: Path) -> None:
