@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from tl_geometry import sites
@@ -11,8 +12,9 @@ from tl_geometry.interventions import frozen, replaced
 from tl_geometry.resume import resumed
 from tl_geometry.tokens import TokenBatch
 
-MODELS = ("pocket-mistral", "pocket-llama")
+MODELS = ("pocket-mistral", "pocket-llama", "pocket-qwen2", "pocket-gemma2")
 WINDOW = 8
+torch.set_num_threads(1)  # of models this small, threads wait for each other longer than they work
 
 
 def seen(model: Any, batch: TokenBatch, *names: str) -> tuple[dict[str, Tensor], Tensor]:

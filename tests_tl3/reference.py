@@ -12,12 +12,13 @@ from tl_geometry.tokens import encode, pad
 
 out = Path(sys.argv[1])
 out.mkdir(parents=True, exist_ok=True)
-texts = [prompt.text for prompt in load_bank("pocket")[::120]]
+CUTS = (30, 24, 140, 41, 35)
+"""Unequal, and one longer than the window of Gemma-2's local layers."""
+texts = [" ".join([prompt.text] * 4) for prompt in load_bank("pocket")[::120]]
 for name in MODELS:
     model = load_model(name)
-    batch = pad(
-        model,
-        [ids[:cut] for ids, cut in zip(encode(model, texts), (30, 24, 60, 41, 35), strict=False)],
-    )
+    encoded = encode(model, texts[: len(CUTS)])
+    batch = pad(model, [ids[:cut] for ids, cut in zip(encoded, CUTS, strict=True)])
+    assert batch.lengths.tolist() == list(CUTS)
     arrays = {key: value.contiguous() for key, value in numbers(model, batch).items()}
     save_file({"ids": batch.ids, "mask": batch.mask, **arrays}, out / f"{name}.safetensors")

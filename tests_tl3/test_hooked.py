@@ -19,7 +19,6 @@ from tl_geometry.models import Model
 from tl_geometry.tokens import TokenBatch
 
 REFERENCE = Path(os.environ.get("TL3_REFERENCE", "build/tl3"))
-GEMMA = ("ln1_post", "ln2_post")
 
 
 def hooked(name: str, folder: Path) -> Any:
@@ -37,7 +36,11 @@ def hooked(name: str, folder: Path) -> Any:
         state = loading.get_pretrained_state_dict(str(neutral), cfg, plain)
     model = HookedTransformer(cfg, tokenizer, move_to_device=False)
     model.load_and_process_state_dict(
-        state, fold_ln=False, center_writing_weights=False, center_unembed=False
+        state,
+        fold_ln=False,
+        center_writing_weights=False,
+        center_unembed=False,
+        fold_value_biases=False,  # Qwen2 has them: folded, `hook_v` shows other values
     )
     return model.eval()
 
