@@ -130,12 +130,19 @@ def one_bos(subject: Subject) -> Result:
     """Text and conversations begin with one beginning-of-sequence token, where there is one."""
     tokenizer = subject.bridge.tokenizer
     text = encode(subject.bridge, [TEXTS[0]])[0]
-    bos = tokenizer.bos_token_id
     if tokenizer.chat_template is None:
         return Result("one BOS", "limit", None, "no chat template: base model, or set one")
     turns = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": TEXTS[0]}]
     chat = encode_chat(subject.bridge, [turns])[0]
-    counts = (text.count(bos), chat.count(bos)) if bos is not None else (0, 0)
+    counts = tuple(_leading(ids, tokenizer.bos_token_id) for ids in (text, chat))
     # Qwen's and Phi's tokenizers name a BOS that neither text nor template carries.
     holds = counts[0] == counts[1] <= 1
     return yes("one BOS", holds, f"plain text {counts[0]}, conversation {counts[1]}")
+
+
+def _leading(ids: list[int], bos: int | None) -> int:
+    """How often a row begins with it; further on, Qwen's is what ends every turn.
+
+    TransformerLens gives a tokenizer without a BOS its end of sequence for one.
+    """
+    return next((n for n, i in enumerate(ids) if i != bos), len(ids))
