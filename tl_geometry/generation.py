@@ -20,7 +20,9 @@ NEUTRAL: Mapping[str, Any] = {
     "forced_eos_token_id": None, "sequence_bias": None, "exponential_decay_length_penalty": None,
     "guidance_scale": None, "min_length": 0, "min_new_tokens": None, "renormalize_logits": False,
     "temperature": 1.0, "top_k": 50, "top_p": 1.0, "min_p": None, "typical_p": 1.0,
-    "epsilon_cutoff": 0.0, "eta_cutoff": 0.0,
+    "epsilon_cutoff": 0.0, "eta_cutoff": 0.0, "encoder_repetition_penalty": 1.0,
+    "encoder_no_repeat_ngram_size": 0, "watermarking_config": None, "stop_strings": None,
+    "max_time": None, "top_h": None,
 }  # fmt: skip
 """Checkpoints bring habits of their own (Qwen2 a repetition penalty), which would pass for
 differences between models: every one is switched off."""
