@@ -12,6 +12,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from tl_geometry import patching
+from tl_geometry.patching import Ids, RowPlan
+
 PATCHES: Mapping[str, str] = {
     "patched": "values of the self-observing donor",
     "other_plain": "values of another plain text",
@@ -49,41 +52,11 @@ UNPATCHED_DONOR = "unpatched_donor"
 class PairTokens:
     """One pair as token ids; `other` is the plain text of another pair, if there is one."""
 
-    target: tuple[int, ...]
-    donor: tuple[int, ...]
-    other: tuple[int, ...] | None
+    target: Ids
+    donor: Ids
+    other: Ids | None
     target_id: str
     donor_id: str
-
-
-@dataclass(frozen=True)
-class RowPlan:
-    """Which text, twin and donor each row of a resumed batch has."""
-
-    texts: tuple[tuple[int, ...], ...]
-    """The unique texts; row t of the batch is text t, unpatched."""
-    conditions: tuple[str, ...]
-    twin: Int[Tensor, " row"]
-    """The unpatched row of the same text."""
-    donor: Int[Tensor, " row"]
-    """The row whose values this one takes; its twin where it takes none."""
-    n_pairs: int
-
-    def rows(self, *conditions: str) -> Int[Tensor, " selected"]:
-        """Row indices of these conditions, pair by pair within each; absent ones give none."""
-        blocks = [self._block(c) for c in conditions if c in self.conditions]
-        return torch.cat(blocks) if blocks else torch.zeros(0, dtype=torch.long)
-
-    def held(self, component: str) -> Int[Tensor, " row"]:
-        """Where each row takes this component from: its twin if held, else itself."""
-        source = torch.arange(len(self.twin))
-        rows = self.rows(*(c for c, held in FREEZES.items() if component in held))
-        source[rows] = self.twin[rows]
-        return source
-
-    def _block(self, condition: str) -> Int[Tensor, " pair"]:
-        start = len(self.texts) + self.conditions.index(condition) * self.n_pairs
-        return torch.arange(start, start + self.n_pairs)
 
 
 def row_plan(pairs: Sequence[PairTokens], conditions: Sequence[str]) -> RowPlan:
@@ -91,21 +64,18 @@ def row_plan(pairs: Sequence[PairTokens], conditions: Sequence[str]) -> RowPlan:
 
     `patched` is always among the conditions: `random_residual` takes its size from it.
     """
-    index: dict[tuple[int, ...], int] = {}
-    for text in (t for pair in pairs for t in (pair.target, pair.donor, pair.other) if t):
-        index.setdefault(text, len(index))
-    twin, donor = list(range(len(index))), list(range(len(index)))
-    for condition in conditions:
-        for pair in pairs:
-            own, source = _texts(pair, condition)
-            twin.append(index[own])
-            donor.append(index[source])
-    return RowPlan(
-        tuple(index), tuple(conditions), torch.tensor(twin), torch.tensor(donor), len(pairs)
-    )
+    return patching.row_plan({c: [_texts(pair, c) for pair in pairs] for c in conditions})
 
 
-def _texts(pair: PairTokens, condition: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def held(plan: RowPlan, component: str) -> Int[Tensor, " row"]:
+    """Where each row takes this component from: its twin if held, else itself."""
+    source = torch.arange(len(plan.twin))
+    rows = plan.rows(*(c for c, frozen in FREEZES.items() if component in frozen))
+    source[rows] = plan.twin[rows]
+    return source
+
+
+def _texts(pair: PairTokens, condition: str) -> tuple[Ids, Ids]:
     """(text of the row, text whose values it takes)."""
     if condition == "reverse":
         return pair.donor, pair.target

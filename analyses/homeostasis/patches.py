@@ -8,10 +8,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens.utilities.statistics import derive_generator
 
-from analyses.homeostasis.conditions import PairTokens, RowPlan
+from analyses.homeostasis.conditions import PairTokens, held
 from tl_geometry import sites
 from tl_geometry.interventions import Edit, edited, frozen
 from tl_geometry.models import Model
+from tl_geometry.patching import RowPlan
 
 
 @contextmanager
@@ -25,7 +26,7 @@ def patched(
             edits[sites.attn_out(layer)] = random_push(plan, pairs, window, seed)
         stack.enter_context(edited(model, edits))
         for component in ("mlp", "attention", "pattern", "norm"):
-            source = plan.held(component)
+            source = held(plan, component)
             if not torch.equal(source, torch.arange(len(source))):
                 stack.enter_context(frozen(model, held_sites(model, component, layer), source))
         yield

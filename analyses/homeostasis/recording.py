@@ -1,25 +1,19 @@
 """Measure the pairs that a run does not have on record yet, batch by batch."""
 
-import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
-
-import torch
-from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
-from tqdm.auto import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
 
 from analyses.homeostasis.conditions import PairTokens
 from analyses.homeostasis.cost import batch_size_for
 from analyses.homeostasis.inputs import chosen_pairs, tokenized, writable_conditions
 from analyses.homeostasis.measure import Setup, measure
 from analyses.homeostasis.plan import Plan
+from analyses.work import work_off
 from tl_geometry.models import Model
-from tl_geometry.runs import RowLog, Run
+from tl_geometry.runs import Run
 
-log = logging.getLogger(__name__)
 Missing = list[tuple[str, str, str]]
 """(what, id, reason) of everything that was left out."""
 
@@ -32,91 +26,47 @@ def measured(plan: Plan, model: Model, record: Run) -> tuple[list[dict[str, Any]
     chosen, missing = chosen_pairs(plan, model)
     conditions, unavailable = writable_conditions(model, plan.setup.conditions)
     setup, missing = replace(plan.setup, conditions=conditions), missing + unavailable
-    tokens = tokenized(plan, model, chosen)
-    rows = record.log(plan.model.name)
-    if not record.plan:
-        record.set_plan({"batches": _batches(plan, model, tokens)})
-    with tqdm(total=len(tokens), desc=plan.model.name, unit="pair") as bar, logging_redirect_tqdm():
-        _work_off(model, setup, tokens, record, rows, bar)
-    by_key = {row["key"]: row for row in rows.rows()}
-    found = [by_key[_key(pair)] for pair in tokens]
+    items = {_key(pair): (i, pair) for i, pair in enumerate(tokenized(plan, model, chosen))}
+    found = work_off(
+        record,
+        record.log(plan.model.name),
+        "batches",
+        items,
+        _batch_size(plan, model, [pair for _, pair in items.values()]),
+        lambda batch: _rows(model, setup, batch),
+        title=plan.model.name,
+    )
     missing += [("pair", row["key"], row["reason"]) for row in found if row["status"] != "ok"]
     return found, missing
 
 
-def _work_off(
-    model: Model,
-    setup: Setup,
-    tokens: Sequence[PairTokens],
-    record: Run,
-    rows: RowLog,
-    bar: tqdm,
-) -> None:
-    """Batch by batch; one that does not fit is put back as two halves, and the plan says so, so
-    that a later start cuts the work in the same way and gets the same bytes."""
-    done: list[list[int]] = []
-    waiting = list(record.plan["batches"])
-    while waiting:
-        batch, *waiting = waiting
-        if any(_key(tokens[i]) not in rows.done for i in batch):
-            # The whole batch again: its shape is part of what makes numbers bit-equal.
-            results = _attempt(model, setup, [tokens[i] for i in batch])
-            if results is None:
-                # Only here, when the error is gone: its traceback kept the tensors of the pass.
-                clear_device_cache(garbage_collection=True)
-                half = len(batch) // 2
-                log.warning("out of memory with %d pairs: trying %d", len(batch), half)
-                waiting = [batch[:half], batch[half:], *waiting]
-                record.set_plan({"batches": [*done, *waiting]})
-                continue
-            rows.append(
-                [_row(setup.window, tokens[i], i, r) for i, r in zip(batch, results, strict=True)]
-            )
-        done.append(batch)
-        bar.update(len(batch))
+def _rows(
+    model: Model, setup: Setup, batch: Sequence[tuple[int, PairTokens]]
+) -> list[dict[str, Any]]:
+    results = measure(model, [pair for _, pair in batch], setup)
+    return [
+        _row(setup.window, pair, number, result)
+        for (number, pair), result in zip(batch, results, strict=True)
+    ]
 
 
 def _key(pair: PairTokens) -> str:
     return f"{pair.target_id}|{pair.donor_id}"
 
 
-def _batches(plan: Plan, model: Model, tokens: Sequence[PairTokens]) -> list[list[int]]:
+def _batch_size(plan: Plan, model: Model, tokens: Sequence[PairTokens]) -> int:
     longest = max(len(text) for pair in tokens for text in (pair.target, pair.donor))
-    size = plan.config.batch_size or batch_size_for(model, longest, len(plan.setup.conditions))
-    numbers = list(range(len(tokens)))
-    return [numbers[i : i + size] for i in range(0, len(numbers), size)]
-
-
-def _attempt(
-    model: Model, setup: Setup, pairs: Sequence[PairTokens]
-) -> Sequence[Mapping[str, Any]] | None:
-    """What was measured, or why it failed; None if fewer pairs may fit into memory."""
-    try:
-        return measure(model, pairs, setup)
-    # Whatever a model's own code raises: the other batches can still be measured.
-    except Exception as error:
-        if len(pairs) > 1 and _out_of_memory(error):
-            return None
-        reason = f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}"
-        log.error("%d pairs failed: %s", len(pairs), reason, exc_info=True)
-        return [{"status": "failed", "reason": reason}] * len(pairs)
-
-
-def _out_of_memory(error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or should_reduce_batch_size(
-        error
-    )
+    return plan.config.batch_size or batch_size_for(model, longest, len(plan.setup.conditions))
 
 
 def _row(window: int, pair: PairTokens, number: int, result: Mapping[str, Any]) -> dict[str, Any]:
     status = {"status": "ok", "reason": ""}
-    if "metrics" in result and not _defined(result):
+    if not _defined(result):
         status = {
             "status": "missing",
             "reason": f"values in the last {window} tokens are zero, NaN or infinite",
         }
     return {
-        "key": _key(pair),
         "pair_index": number,
         "target_id": pair.target_id,
         "donor_id": pair.donor_id,

@@ -10,7 +10,7 @@ import pytest
 import torch
 from tiny import FAMILIES, Tiny, tiny
 
-from analyses.homeostasis.conditions import CONDITIONS, SAME_AS, PairTokens, row_plan
+from analyses.homeostasis.conditions import CONDITIONS, SAME_AS, PairTokens, held, row_plan
 from analyses.homeostasis.measure import Setup, measure
 from analyses.homeostasis.patches import held_sites, patched
 from analyses.homeostasis.resampler import other_target
@@ -62,8 +62,8 @@ def test_rows_know_their_text_their_twin_and_their_donor() -> None:
     assert plan.twin.tolist() == [0, 1, 2, 3, 0, 2, 1, 3, 0, 2, 0, 2, 0, 2]
     assert plan.donor.tolist() == [0, 1, 2, 3, 1, 3, 0, 2, 0, 2, 2, 0, 1, 3]
     assert plan.rows("patched").tolist() == [4, 5]
-    assert plan.held("mlp").tolist() == [*range(12), 0, 2]
-    assert plan.held("norm").tolist() == list(range(14))
+    assert held(plan, "mlp").tolist() == [*range(12), 0, 2]
+    assert held(plan, "norm").tolist() == list(range(14))
 
 
 def test_writing_own_values_back_changes_exactly_nothing(model: Tiny) -> None:

@@ -1,0 +1,87 @@
+"""Work off what a run does not have on record yet, batch by batch, with less memory if need be."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import torch
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+from tqdm.auto import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from tl_geometry.runs import RowLog, Run
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+Result = Mapping[str, Any]
+
+
+def work_off(
+    record: Run,
+    rows: RowLog,
+    phase: str,
+    items: Mapping[str, T],
+    size: int,
+    measure: Callable[[Sequence[T]], Sequence[Result]],
+    *,
+    unit: str = "pair",
+    title: str = "",
+) -> list[dict[str, Any]]:
+    """One row an item (key → item), in their order: from the log, or measured and logged now.
+
+    The cut into batches is recorded as `phase` of the run's plan and followed on resuming, and a
+    batch of which any row is missing is measured whole, so that its bytes come out identical. A
+    batch that does not fit into memory is put back as two halves. What failed is recorded with its
+    reason and tried again at the next start.
+    """
+    keys = list(items)
+    if phase not in record.plan:
+        numbers = list(range(len(keys)))
+        cut = [numbers[i : i + size] for i in range(0, len(numbers), size)]
+        record.set_plan({**record.plan, phase: cut})
+    done: list[list[int]] = []
+    waiting: list[list[int]] = list(record.plan[phase])
+    with tqdm(total=len(keys), desc=title or phase, unit=unit) as bar, logging_redirect_tqdm():
+        while waiting:
+            batch, *waiting = waiting
+            if any(keys[i] not in rows.done for i in batch):
+                results = _attempt(measure, [items[keys[i]] for i in batch], unit)
+                if results is None:
+                    # Only here, when the error is gone: its traceback kept the pass's tensors.
+                    clear_device_cache(garbage_collection=True)
+                    half = len(batch) // 2
+                    log.warning("out of memory with %d %ss: trying %d", len(batch), unit, half)
+                    waiting = [batch[:half], batch[half:], *waiting]
+                    record.set_plan({**record.plan, phase: [*done, *waiting]})
+                    continue
+                rows.append([{"key": keys[i], **r} for i, r in zip(batch, results, strict=True)])
+            done.append(batch)
+            bar.update(len(batch))
+    by_key = {row["key"]: row for row in rows.rows()}
+    return [by_key[key] for key in keys]
+
+
+def _attempt(
+    measure: Callable[[Sequence[T]], Sequence[Result]], batch: Sequence[T], unit: str
+) -> Sequence[Result] | None:
+    """What was measured, or why it failed; None if fewer items may fit into memory."""
+    try:
+        return measure(batch)
+    # Whatever a model's own code raises: the other batches can still be measured.
+    except Exception as error:
+        if len(batch) > 1 and out_of_memory(error):
+            return None
+        reason = why(error)
+        log.error("%d %ss failed: %s", len(batch), unit, reason, exc_info=True)
+        return [{"status": "failed", "reason": reason}] * len(batch)
+
+
+def why(error: BaseException) -> str:
+    """An error in one line."""
+    return f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}"
+
+
+def out_of_memory(error: Exception) -> bool:
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or should_reduce_batch_size(
+        error
+    )
