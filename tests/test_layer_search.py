@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tl_geometry.layer_search import bootstrap_layers, max_t, split_halves
+from tl_geometry.layer_search import bootstrap_layers, max_t, strongest
 
 N, LAYERS, PLANTED = 40, 20, 13
 FIRST = np.arange(N) < N // 2
@@ -51,27 +51,48 @@ def test_a_planted_layer_is_found_by_all_three() -> None:
     found = max_t(values, FIRST, np.random.default_rng(3), 999)
     assert found.best == PLANTED and found.p[PLANTED] == pytest.approx(1 / 1000)
     assert np.delete(found.p, PLANTED).min() > 0.05
-    assert split_halves(values, FIRST, np.random.default_rng(4)).layer == PLANTED
-    chosen = bootstrap_layers(values, FIRST, np.random.default_rng(5), 200)
+    assert strongest(values, FIRST) == PLANTED
+    chosen = bootstrap_layers(values, np.random.default_rng(5), FIRST, 200)
     assert np.mean(chosen == PLANTED) > 0.95
 
 
 def test_without_a_plant_the_place_is_unsure() -> None:
     values = np.random.default_rng(6).normal(size=(N, LAYERS))
-    chosen = bootstrap_layers(values, FIRST, np.random.default_rng(5), 200)
+    chosen = bootstrap_layers(values, np.random.default_rng(5), FIRST, 200)
     assert max(np.bincount(chosen)) < 0.8 * 200
+
+
+def test_the_layer_of_one_group_is_that_of_the_largest_one_sample_t() -> None:
+    values = np.random.default_rng(4).normal(size=(N, LAYERS))
+    values[:, PLANTED] += 1
+    expected = np.abs(stats.ttest_1samp(values, 0).statistic).argmax()
+    assert strongest(values) == expected == PLANTED
+    assert np.mean(bootstrap_layers(values, np.random.default_rng(5), None, 200) == PLANTED) > 0.95
+
+
+def test_a_resample_s_strongest_layer_is_that_of_the_drawn_rows() -> None:
+    values = _null(np.random.default_rng(11))
+    chosen = bootstrap_layers(values, np.random.default_rng(12), FIRST, 20)
+    rng = np.random.default_rng(12)
+    halves = [rng.multinomial(N // 2, np.full(N // 2, 2 / N), size=20) for _ in range(2)]
+    for k in range(20):
+        a, b = (
+            np.repeat(values[g], h[k], axis=0) for g, h in zip((FIRST, ~FIRST), halves, strict=True)
+        )
+        error = (a.var(axis=0) + b.var(axis=0)) / (N // 2 - 1)
+        gap = a.mean(axis=0) - b.mean(axis=0)
+        assert chosen[k] == np.abs(gap / np.sqrt(error)).argmax()
 
 
 def test_the_other_half_gives_an_effect_that_is_not_chosen() -> None:
     """On noise, the effect at the chosen layer is large where it was chosen and nil elsewhere."""
     seen, fresh = [], []
+    half = np.arange(N) % 2 == 0
     for k in range(200):
         values = np.random.default_rng([9, k]).normal(size=(N, LAYERS))
-        split = split_halves(values, FIRST, np.random.default_rng([10, k]))
-        for rows, into in ((split.chosen_on, seen), (~split.chosen_on, fresh)):
-            a, b = values[rows & FIRST, split.layer], values[rows & ~FIRST, split.layer]
-            into.append(a.mean() - b.mean())
-        assert split.chosen_on[FIRST].sum() == split.chosen_on[~FIRST].sum() == N // 4
+        layer = strongest(values[half], FIRST[half])
+        for rows, into in ((half, seen), (~half, fresh)):
+            into.append(values[rows & FIRST, layer].mean() - values[rows & ~FIRST, layer].mean())
     assert np.mean(np.abs(seen)) > 1.5 * np.mean(np.abs(fresh))
     assert abs(np.mean(np.sign(seen) * np.array(fresh))) < 4 * np.std(fresh) / np.sqrt(200)
 

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from tl_geometry.hooks import hooked
@@ -35,8 +35,25 @@ def observed(model: Model, readers: Mapping[str, Reader]) -> Iterator[None]:
 @torch.inference_mode()
 def last_logits(model: Model, batch: TokenBatch) -> Float[Tensor, "batch vocab"]:
     """One forward pass; next-token logits of the last position only, to save memory."""
-    logits = model(batch.ids, attention_mask=batch.mask, **lean(model))
-    return logits[:, -1]
+    return tail_logits(model, batch, 1)[:, -1]
+
+
+@torch.inference_mode()
+def tail_logits(model: Model, batch: TokenBatch, n: int) -> Float[Tensor, "batch n vocab"]:
+    """One forward pass; next-token logits of the last `n` positions."""
+    options = {**lean(model), "logits_to_keep": n} if lean(model) else {}
+    return model(batch.ids, attention_mask=batch.mask, **options)[:, -n:]
+
+
+def continuation_log_prob(
+    logits: Float[Tensor, "batch n vocab"], ids: Int[Tensor, "batch pos"]
+) -> Float[Tensor, "batch m"]:
+    """Log-probability (nats) of each of the last n − 1 tokens, given all before it.
+
+    `logits` are those of the last n positions, as `tail_logits` gives them.
+    """
+    said = ids[:, -(logits.shape[1] - 1) :, None]
+    return logits[:, :-1].double().log_softmax(-1).gather(-1, said)[..., 0]
 
 
 @torch.inference_mode()

@@ -1,8 +1,8 @@
 """Searching layers honestly: a p-value for the whole search, and a choice that is not its own test.
 
 The best of many layers looks good by being chosen. Two remedies: compare each layer with the best
-layer of data in which the labels mean nothing (max-T), or choose on one half of the prompts and
-measure on the other.
+layer of data in which the labels mean nothing (max-T), or choose on one half of the prompts
+(`strongest`) and measure on the other.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from tl_geometry.resampling import check_finite
+from tl_geometry.resampling import check_finite, simple_weights
 
 CHUNK = 2_000
 """Permutations evaluated at once, to bound memory."""
@@ -70,48 +70,55 @@ def _welch(
     return (mean_a - mean_b) / spread
 
 
-@dataclass(frozen=True)
-class SplitHalves:
-    """A layer chosen on one half of the prompts; the other half is for measuring its effect."""
+def strongest(
+    values: Float[np.ndarray, "prompt layer"], first: Bool[np.ndarray, " prompt"] | None = None
+) -> int:
+    """Index of the layer of the largest |t|: between the groups, or against zero if all are one.
 
-    layer: int
-    chosen_on: Bool[np.ndarray, " prompt"]
-    """The prompts that the choice saw."""
-
-
-def split_halves(
-    values: Float[np.ndarray, "prompt layer"],
-    first: Bool[np.ndarray, " prompt"],
-    rng: np.random.Generator,
-) -> SplitHalves:
-    """Choose the layer of the largest |t| on a random half of each group."""
-    _check(values, first)
-    half = np.zeros(len(values), dtype=bool)
-    for group in (first, ~first):
-        members = rng.permutation(np.flatnonzero(group))
-        half[members[: len(members) // 2]] = True
-    _check(values[half], first[half])
-    chosen = np.abs(_welch(values[half], first[half][None].astype(float))[0]).argmax()
-    return SplitHalves(int(chosen), half)
+    What the effect there is has to be measured on *other* prompts. ValueError as in `max_t`.
+    """
+    once = [np.ones((1, int(group.sum()))) for group in _groups(values, first)]
+    return int(np.abs(_weighted_t(values, first, once)[0]).argmax())
 
 
 def bootstrap_layers(
     values: Float[np.ndarray, "prompt layer"],
-    first: Bool[np.ndarray, " prompt"],
     rng: np.random.Generator,
+    first: Bool[np.ndarray, " prompt"] | None = None,
     n_resamples: int = 10_000,
 ) -> Int[np.ndarray, " resample"]:
-    """The layer of the largest |t| in each resample of the prompts: how sure the place is."""
-    _check(values, first)
-    groups = [np.flatnonzero(first), np.flatnonzero(~first)]
-    chosen = np.empty(n_resamples, dtype=int)
-    for k in range(n_resamples):
-        drawn = [rng.choice(group, len(group)) for group in groups]
-        a, b = (values[rows] for rows in drawn)
-        error = a.var(axis=0, ddof=1) / len(a) + b.var(axis=0, ddof=1) / len(b)
-        gap = a.mean(axis=0) - b.mean(axis=0)
-        chosen[k] = np.abs(gap / np.sqrt(np.maximum(error, 1e-300))).argmax()
-    return chosen
+    """The strongest layer in each resample of the prompts: how sure the place is."""
+    weights = [
+        simple_weights(int(group.sum()), n_resamples, rng) for group in _groups(values, first)
+    ]
+    return np.abs(_weighted_t(values, first, weights)).argmax(axis=1)
+
+
+def _groups(
+    values: Float[np.ndarray, "prompt layer"], first: Bool[np.ndarray, " prompt"] | None
+) -> list[Bool[np.ndarray, " prompt"]]:
+    if first is not None:
+        _check(values, first)
+        return [first, ~first]
+    check_finite(values, "values")
+    if len(values) < 2:
+        raise ValueError(f"an effect needs two prompts or more, got {len(values)}")
+    return [np.ones(len(values), bool)]
+
+
+def _weighted_t(
+    values: Float[np.ndarray, "prompt layer"],
+    first: Bool[np.ndarray, " prompt"] | None,
+    weights: list[Float[np.ndarray, "resample _member"]],
+) -> Float[np.ndarray, "resample layer"]:
+    gap, error = np.zeros(1), np.zeros(1)
+    for sign, group, drawn in zip((1, -1), _groups(values, first), weights, strict=False):
+        centre = values[group].mean(axis=0)  # first, so that squares lose no digits
+        x, n = values[group] - centre, group.sum()
+        mean = drawn @ x / n
+        error = error + (drawn @ x**2 / n - mean**2) / (n - 1)
+        gap = gap + sign * (mean + centre)
+    return gap / np.sqrt(np.maximum(error, 1e-300))
 
 
 def _check(values: Float[np.ndarray, "prompt layer"], first: Bool[np.ndarray, " prompt"]) -> None:

@@ -13,7 +13,7 @@ from scipy import stats
 from scipy.special import gammaln
 from transformer_lens.utilities.statistics import sign_flip_permutation_pvalue
 
-from tl_geometry.bootstrap import Interval, bca, check_level
+from tl_geometry.bootstrap import BootstrapResult, Interval, bca, check_level
 from tl_geometry.resampling import Statistic, check_finite, simple_weights
 
 
@@ -49,6 +49,18 @@ def hedges_g(
     Difference of means over the pooled standard deviation, times the exact small-sample
     correction (Hedges 1981, eq. 6e). Each group is resampled on its own; n counts both.
     """
+    return bootstrapped_g(a, b, rng=rng, n_resamples=n_resamples).interval(level)
+
+
+def bootstrapped_g(
+    a: Float[np.ndarray, " n"],
+    b: Float[np.ndarray, " m"],
+    *,
+    rng: np.random.Generator,
+    n_resamples: int = 10_000,
+) -> BootstrapResult:
+    """`hedges_g` with its replicates. Generators of one seed draw the same prompts for every
+    model that has read them, so that models can be compared resample by resample."""
     for values, name in ((a, "a"), (b, "b")):
         check_finite(values, name)
         if len(values) < 2:
@@ -58,8 +70,7 @@ def hedges_g(
     n_rows = len(a) + len(b)
     one_less = 1 - np.eye(n_rows)
     jackknife = (one_less[: len(a)], one_less[len(a) :])
-    result = bca(_pooled_difference(a, b), np.hstack(weights), n_rows, jackknife=jackknife)
-    return result.interval(level)
+    return bca(_pooled_difference(a, b), np.hstack(weights), n_rows, jackknife=jackknife)
 
 
 def wilson(k: int, n: int, *, level: float = 0.95) -> Interval:

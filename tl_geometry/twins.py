@@ -23,6 +23,7 @@ Edit = Callable[[Tensor], Tensor]
 
 _twins: WeakKeyDictionary[nn.Module, "PreTrainedModel"] = WeakKeyDictionary()
 _own_hooks: WeakKeyDictionary[nn.Module, dict[str, int]] = WeakKeyDictionary()
+_own_parameters: WeakKeyDictionary[nn.Module, dict[int, int]] = WeakKeyDictionary()
 
 
 def shared_copy(model: "PreTrainedModel") -> "PreTrainedModel":
@@ -47,6 +48,7 @@ def remember(bridge: nn.Module, twin: "PreTrainedModel") -> None:
     """Keep the twin for as long as the bridge lives."""
     _twins[bridge] = twin
     _own_hooks[bridge] = _hook_counts(bridge)
+    _own_parameters[bridge] = _unshared(bridge, twin)
 
 
 def twin_of(bridge: Any) -> "PreTrainedModel | None":
@@ -61,7 +63,18 @@ def faithful_twin(bridge: Any) -> "PreTrainedModel | None":
         return None
     theirs = {id(parameter) for parameter in bridge.original_model.parameters()}
     shared = all(id(parameter) in theirs for parameter in twin.parameters())
-    return twin if shared else None
+    return twin if shared and _unshared(bridge, twin) == _own_parameters[bridge] else None
+
+
+def _unshared(bridge: Any, twin: "PreTrainedModel") -> dict[int, int]:
+    """Parameters that the bridge has alone, and how often each has been written to.
+
+    TransformerLens splits matrices that make queries, keys and values at once: the parts of
+    Falcon's and Pythia's are copies, which the twin does not see. Adapters are others.
+    """
+    shared = {id(parameter) for parameter in twin.parameters()}
+    theirs = bridge.original_model.parameters()
+    return {id(one): one._version for one in theirs if id(one) not in shared}
 
 
 def held_hooks(bridge: Any) -> list[str]:
