@@ -20,11 +20,15 @@ from tl_geometry.twins import decoder_blocks, faithful_twin, held_hooks, shared_
 TEXTS = ["a", "a longer prompt of bytes", "middle one"]
 
 
+def _fresh(family: str) -> Any:
+    plain = copy.deepcopy(tiny(family).plain)
+    return wrap(plain, tokenizer(), source=f"tiny/{family}", device="cpu")
+
+
 @pytest.fixture
 def fresh() -> Any:
     """A model of its own, to be changed."""
-    plain = copy.deepcopy(tiny("mistral").plain)
-    return wrap(plain, tokenizer(), source="tiny/mistral", device="cpu")
+    return _fresh("mistral")
 
 
 def _batch(model: Any) -> TokenBatch:
@@ -105,6 +109,35 @@ def test_what_is_written_into_a_parameter_is_written_in_both(fresh: Any) -> None
     with torch.no_grad():
         weight.mul_(-3)
     assert faithful_twin(fresh) is twin_of(fresh)
+    assert _said(fresh) == _by_forward_passes(fresh) != free
+
+
+@pytest.mark.parametrize("family", ["falcon", "pythia", "phi3", "gpt2"])
+def test_what_is_written_into_a_part_of_a_fused_matrix_is_heard(family: str) -> None:
+    bridge = _fresh(family)
+    free = _said(bridge)
+    _by_forward_passes(bridge)
+    assert faithful_twin(bridge) is twin_of(bridge), "a pass alone writes nothing"
+    parts = [p for name, p in bridge.original_model.named_parameters() if ".v." in name]
+    with torch.no_grad():
+        for part in parts:
+            part.mul_(-2)
+    assert _said(bridge) == _by_forward_passes(bridge) != free
+
+
+def test_an_adapter_is_heard(fresh: Any) -> None:
+    class Adapted(nn.Module):
+        def __init__(self, base: nn.Module) -> None:
+            super().__init__()
+            self.base, self.share = base, nn.Parameter(torch.tensor(-2.0))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.share * self.base(x)
+
+    free = _said(fresh)
+    mlp = _block(fresh).get_submodule("_original_component.mlp._original_component")
+    mlp.down_proj = Adapted(mlp.down_proj)  # pyright: ignore[reportArgumentType]
+    assert faithful_twin(fresh) is None
     assert _said(fresh) == _by_forward_passes(fresh) != free
 
 

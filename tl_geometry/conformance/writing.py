@@ -89,13 +89,14 @@ def generation(subject: Subject) -> Result:
     tie = _largest_tie(subject, free, alone)
     same, same_steered, moved = free == alone, twin == hooked, twin != free
     detail = f"row by row {same}, steered twin = bridge {same_steered}, steering acts {moved}"
-    if moved and 0 < max(tie, tie_steered) <= subject.tolerance and subject.tolerance > 1e-4:
+    parted = not (same and same_steered)
+    if moved and parted and max(tie, tie_steered) <= subject.tolerance and subject.tolerance > 1e-4:
         return Result("generation", "limit", max(tie, tie_steered), f"{detail}: near-ties only")
     return yes("generation", same and same_steered and moved, detail)
 
 
 def _largest_tie(subject: Subject, said: list[list[int]], other: list[list[int]]) -> float:
-    """How unequally likely the two tokens were at which answers part; 0 if none do.
+    """How unequally likely the two tokens were at which answers part; 0 if none do, or at a tie.
 
     In 16 bit a sum's last digits decide between tokens of nearly equal logits. Anything beyond
     the tolerance is no near-tie, but another computation.
