@@ -68,10 +68,14 @@ def test_the_table_holds_the_models_of_the_plans_and_no_layer_count() -> None:
 
 
 def test_the_listing_says_what_is_here_and_what_is_needed(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import runpy
 
+    from huggingface_hub import constants
+
+    # Whoever runs this may have any of the models: here the cache holds none.
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.warns(RuntimeWarning):  # the module is imported already
         runpy.run_module("tl_geometry.models", run_name="__main__")
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}

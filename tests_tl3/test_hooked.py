@@ -26,6 +26,11 @@ def hooked(name: str, folder: Path) -> Any:
     # Version 3 branches on "llama" and "gemma" in the path: a neutral one tells it nothing.
     neutral = folder / "checkpoint"
     shutil.copytree(resolve(name).source, neutral)
+    return opened(neutral)
+
+
+def opened(neutral: Path) -> Any:
+    """A folder as a `HookedTransformer`."""
     plain = AutoModelForCausalLM.from_pretrained(neutral, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(neutral, padding_side="left")
     if plain.config.model_type == "gemma2":

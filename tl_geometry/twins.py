@@ -70,7 +70,8 @@ def _unshared(bridge: Any, twin: "PreTrainedModel") -> dict[int, int]:
     """Parameters that the bridge has alone, and how often each has been written to.
 
     TransformerLens splits matrices that make queries, keys and values at once: the parts of
-    Falcon's and Pythia's are copies, which the twin does not see. Adapters are others.
+    Falcon's and Pythia's are copies, which the twin does not see. Adapters are others. What is
+    written through `.data` leaves no trace.
     """
     shared = {id(parameter) for parameter in twin.parameters()}
     theirs = bridge.original_model.parameters()
