@@ -63,6 +63,12 @@ class Subject:
     def quantized(self) -> bool:
         return getattr(self.plain.config, "quantization_config", None) is not None
 
+    @property
+    def mixes_rows(self) -> bool:
+        """Whether a row's numbers depend a little on its neighbours, as under LLM.int8."""
+        config = getattr(self.plain.config, "quantization_config", None)
+        return getattr(config, "load_in_8bit", False)
+
     def read_sites(self) -> dict[str, str]:
         """Short name → hook, of everything that the library reads, at the probed layers."""
         found: dict[str, str] = {}
