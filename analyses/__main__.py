@@ -4,6 +4,7 @@ import sys
 
 ANALYSES = {
     "homeostasis": "Does the geometry come back downstream of a patch, and what brings it back?",
+    "cross_architecture": "Is there a critical layer, and at the same depth in every model?",
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn, TypeVar
+from typing import Annotated, ClassVar, Literal, NoReturn, TypeVar
 
 import tyro
 
@@ -26,6 +26,9 @@ Ctrl-C."""
 @dataclass(frozen=True, kw_only=True)
 class Common:
     """Options that every analysis has."""
+
+    one_run: ClassVar[bool] = False
+    """Whether all models make one run (a comparison) or one each."""
 
     models: Models = ()
     """Short names (pocket-mistral, mistral-7b, each with -base), hub ids or folders."""
@@ -75,7 +78,7 @@ class Common:
         _ = self.policy
         if not self.models:
             raise ValueError("no model is named: give one, e.g. --model pocket-mistral")
-        if len(self.models) > 1 and self.run is not None:
+        if len(self.models) > 1 and self.run is not None and not self.one_run:
             raise ValueError(
                 f"--run {self.run} names one run, and {len(self.models)} models make as many: "
                 "leave it out, or run them one by one"

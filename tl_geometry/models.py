@@ -77,6 +77,32 @@ def load_model(
     return wrap(hf_model, tokenizer, source=spec.source, device=None if placed else device)
 
 
+def random_model(
+    name_or_path: str,
+    *,
+    seed: int = 0,
+    device: str | None = None,
+    dtype: str | None = None,
+    revision: str | None = None,
+) -> Model:
+    """The same architecture and tokenizer with untrained weights, as Hugging Face initialises them.
+
+    The control for what architecture and texts bring about by themselves. float32 by default.
+    Raises as `load_model`.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    spec, device = resolve(name_or_path, revision), chosen_device(device)
+    check_loadable(spec, None)
+    config = empty_model(spec).config
+    config._attn_implementation = "eager"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        made = AutoModelForCausalLM.from_config(config, dtype=DTYPES[dtype or "float32"])
+    tokenizer = AutoTokenizer.from_pretrained(spec.source, revision=spec.revision)
+    return wrap(made.eval(), tokenizer, source=spec.source, device=device)
+
+
 def check_loadable(
     spec: ModelSpec, quantization: str | None, *, trust_remote_code: bool = False
 ) -> None:

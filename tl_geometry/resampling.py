@@ -6,6 +6,7 @@ a matrix product and no data set is ever copied.
 """
 
 from collections.abc import Callable, Hashable, Sequence
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -23,6 +24,12 @@ def simple_weights(
             f"resampling {n} units {n_resamples} times is impossible: both must be at least 1"
         )
     return rng.multinomial(n, np.full(n, 1 / n), size=n_resamples).astype(float)
+
+
+@lru_cache(maxsize=16)
+def shared_weights(n: int, n_resamples: int, *stream: int) -> Float[np.ndarray, "resample n"]:
+    """`simple_weights` of a named random stream, drawn once: for all statistics of one sample."""
+    return simple_weights(n, n_resamples, np.random.default_rng(stream))
 
 
 def crossed_weights(

@@ -4,6 +4,7 @@ An undefined number raises ValueError with the reason, which the caller records 
 estimate that exists without an interval comes back as an `Interval` of status "missing".
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -32,7 +33,7 @@ def paired_d_z(
     check_finite(differences, "differences")
     _check_spread(differences, "differences", "d_z")
     n = len(differences)
-    result = bca(_standardised_mean(differences), simple_weights(n, n_resamples, rng))
+    result = bca(standardised_mean(differences), simple_weights(n, n_resamples, rng))
     return result.interval(level)
 
 
@@ -49,24 +50,25 @@ def hedges_g(
     Difference of means over the pooled standard deviation, times the exact small-sample
     correction (Hedges 1981, eq. 6e). Each group is resampled on its own; n counts both.
     """
-    return bootstrapped_g(a, b, rng=rng, n_resamples=n_resamples).interval(level)
+    weights = [simple_weights(max(len(values), 1), n_resamples, rng) for values in (a, b)]
+    return bootstrapped_g(a, b, weights).interval(level)
 
 
 def bootstrapped_g(
     a: Float[np.ndarray, " n"],
     b: Float[np.ndarray, " m"],
-    *,
-    rng: np.random.Generator,
-    n_resamples: int = 10_000,
+    weights: Sequence[Float[np.ndarray, "resample _group"]],
 ) -> BootstrapResult:
-    """`hedges_g` with its replicates. Generators of one seed draw the same prompts for every
-    model that has read them, so that models can be compared resample by resample."""
+    """`hedges_g` with its replicates, on given weights of the two groups.
+
+    With the same weights for every layer or model that has read the same prompts, results can be
+    compared resample by resample.
+    """
     for values, name in ((a, "a"), (b, "b")):
         check_finite(values, name)
         if len(values) < 2:
             raise ValueError(f"g needs at least 2 values a group, got {len(values)} in {name}")
     _check_spread(np.concatenate([a - a.mean(), b - b.mean()]), "both groups", "g")
-    weights = [simple_weights(len(values), n_resamples, rng) for values in (a, b)]
     n_rows = len(a) + len(b)
     one_less = 1 - np.eye(n_rows)
     jackknife = (one_less[: len(a)], one_less[len(a) :])
@@ -115,7 +117,8 @@ def sign_flip_p(
     return float(p)
 
 
-def _standardised_mean(values: Float[np.ndarray, " n"]) -> Statistic:
+def standardised_mean(values: Float[np.ndarray, " n"]) -> Statistic:
+    """d_z as a statistic of the weights of the differences."""
     # Centred first: the sum of squares then loses no digits to a large common offset.
     offset = values.mean()
     centred = values - offset

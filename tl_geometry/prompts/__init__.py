@@ -10,6 +10,7 @@ from tl_geometry.prompts.banks import (
     content_hash,
     load_bank,
 )
+from tl_geometry.prompts.halves import chooses, halves
 from tl_geometry.prompts.pair_files import load_pairs
 from tl_geometry.prompts.pairing import Pair, Pairing, pairs
 
@@ -22,7 +23,9 @@ __all__ = [
     "Pair",
     "Pairing",
     "Prompt",
+    "chooses",
     "content_hash",
+    "halves",
     "load_bank",
     "load_pairs",
     "pairs",
