@@ -2,6 +2,7 @@
 
 import ast
 import json
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,9 @@ def source(cell: dict[str, Any]) -> str:
     return "".join(cell["source"])
 
 
-def test_both_notebooks_are_there() -> None:
-    assert [path.stem for path in NOTEBOOKS] == ["01_quickstart", "02_homeostasis"]
+def test_the_notebooks_are_there() -> None:
+    names = ["01_quickstart", "02_homeostasis", "03_cross_architecture"]
+    assert [path.stem for path in NOTEBOOKS] == names
 
 
 def test_outputs_are_cleared_and_any_python_kernel_will_do(path: Path) -> None:
@@ -64,11 +66,11 @@ def test_links_and_commands_in_the_prose_are_good(path: Path) -> None:
         assert not any(problems), problems
 
 
-def test_every_figure_is_shown_and_explained() -> None:
-    from figures.homeostasis import FIGURES
-
-    content = json.loads((ROOT / "notebooks" / "02_homeostasis.ipynb").read_text("utf-8"))
+@pytest.mark.parametrize("name", ["02_homeostasis", "03_cross_architecture"])
+def test_every_figure_is_shown_and_explained(name: str) -> None:
+    figures = import_module(f"figures.{name[3:]}").FIGURES
+    content = json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text("utf-8"))
     pairs = list(pairwise(content["cells"]))
-    for name in FIGURES:
-        after = [then for cell, then in pairs if f'figures["{name}"]' in source(cell)]
-        assert len(after) == 1 and after[0]["cell_type"] == "markdown", name
+    for figure in figures:
+        after = [then for cell, then in pairs if f'figures["{figure}"]' in source(cell)]
+        assert len(after) == 1 and after[0]["cell_type"] == "markdown", figure

@@ -130,7 +130,7 @@ _ALL = (
     _recipe("pocket-phi3", "phi3", shapes.phi3, 4, more=MORE),
     _recipe("pocket-gemma2", "gemma2", shapes.gemma2, 5, more=MORE),
     _recipe("pocket-qwen2-s", "qwen2", shapes.qwen2_small, 6, more=replace(MORE, steps=1200)),
-    _recipe("pocket-qwen2-l", "qwen2", shapes.qwen2_large, 7),
+    _recipe("pocket-qwen2-l", "qwen2", shapes.qwen2_large, 7, more=MORE),
     Recipe(
         name="pocket-zephyr",
         family="zephyr",
@@ -139,7 +139,7 @@ _ALL = (
         practice=None,
         # Before preferences are learned, harmful requests are mostly answered.
         instruct=replace(INSTRUCT, refusals=0.3),
-        preference=PreferenceStage(steps=500, rate=3e-4, warmup=20),
+        preference=PreferenceStage(steps=1000, rate=8e-4, warmup=20),
         shares_base_of="pocket-mistral",
         seed=8,
     ),
