@@ -1,6 +1,7 @@
 """Work off what a run does not have on record yet, batch by batch, with less memory if need be."""
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -74,6 +75,15 @@ def _attempt(
         reason = why(error)
         log.error("%d %ss failed: %s", len(batch), unit, reason, exc_info=True)
         return [{"status": "failed", "reason": reason}] * len(batch)
+
+
+def without_nan(value: Any) -> Any:
+    """JSON has no NaN: null, for which the row's status gives the reason."""
+    if isinstance(value, Mapping):
+        return {key: without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def why(error: BaseException) -> str:

@@ -13,7 +13,7 @@ from analyses.cross_architecture import critical
 from analyses.cross_architecture.inputs import Inputs, Missing, inputs, n_bos
 from analyses.cross_architecture.measure import CONDITIONS, PairIds, patches, sweep
 from analyses.cross_architecture.plan import Depths, ModelPlan, Plan, depths
-from analyses.work import Result, work_off
+from analyses.work import Result, without_nan, work_off
 from tl_geometry import sites
 from tl_geometry.capture import observed
 from tl_geometry.models import Model
@@ -118,7 +118,7 @@ def _sweep(job: _Job) -> list[dict[str, Any]]:
                 "group": prompt.group,
                 "chooses": chooses(prompt),
                 **_status(result, window),
-                **_without_nan(result),
+                **without_nan(result),
             }
             for (prompt, _), result in zip(batch, results, strict=True)
         ]
@@ -149,7 +149,7 @@ def _patch(
             wrong=wrong,
             said=what == "patch",  # the search reads R_V only
         )
-        return [{"layer": layer, **_status(r, window), **_without_nan(r)} for r in results]
+        return [{"layer": layer, **_status(r, window), **without_nan(r)} for r in results]
 
     def measure(batch: Sequence[tuple[int, PairIds]]) -> list[dict[str, Any]]:
         by_layer = groupby(batch, key=lambda item: item[0])
@@ -208,15 +208,6 @@ def _finite(value: Any) -> bool:
     if isinstance(value, list):
         return all(map(_finite, value))
     return math.isfinite(value)
-
-
-def _without_nan(value: Any) -> Any:
-    """JSON has no NaN: null, for which the row's status gives the reason."""
-    if isinstance(value, Mapping):
-        return {key: _without_nan(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @torch.inference_mode()

@@ -10,7 +10,7 @@ from analyses.homeostasis.cost import batch_size_for
 from analyses.homeostasis.inputs import chosen_pairs, tokenized, writable_conditions
 from analyses.homeostasis.measure import Setup, measure
 from analyses.homeostasis.plan import Plan
-from analyses.work import work_off
+from analyses.work import without_nan, work_off
 from tl_geometry.models import Model
 from tl_geometry.runs import Run
 
@@ -73,7 +73,7 @@ def _row(window: int, pair: PairTokens, number: int, result: Mapping[str, Any]) 
         "target_tokens": len(pair.target),
         "donor_tokens": len(pair.donor),
         **status,
-        **_without_nan(result),
+        **without_nan(result),
     }
 
 
@@ -82,12 +82,3 @@ def _defined(result: Mapping[str, Any]) -> bool:
     a mean over pairs."""
     needed = (result["metrics"][name] for name in ("pr_value", "residual_pr"))
     return all(math.isfinite(x) for metric in needed for row in metric.values() for x in row)
-
-
-def _without_nan(value: Any) -> Any:
-    """JSON has no NaN: null, for which the row's status gives the reason."""
-    if isinstance(value, Mapping):
-        return {key: _without_nan(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
