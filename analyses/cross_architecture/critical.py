@@ -54,12 +54,26 @@ def searched(
     return values[:, layers] - values[:, before]
 
 
+def searchable(
+    texts: Rows, where: Depths, definition: str, span: str = "all"
+) -> Float[np.ndarray, "text candidate"]:
+    """`searched`, with 0 for steps by which the gap does not grow: closing it is no critical layer,
+    however large the step."""
+    values = searched(texts, where, definition, span)
+    if definition != "drop":
+        return values
+    first, layers = recursive(texts), np.array(candidates(where, span))
+    r_v = log_pr(texts) - log_pr(texts)[:, [where.early]]
+    gap = np.abs(r_v[first].mean(axis=0) - r_v[~first].mean(axis=0))
+    return np.where(gap[layers] > gap[layers - 1], values, 0.0)
+
+
 def by_gap(texts: Rows, where: Depths) -> dict[str, int]:
     """The layers of the first two definitions, over all layers behind the early one."""
     half = choosing([row for row in texts if row["status"] == "ok"])
     layers = candidates(where)
     return {
-        definition: layers[strongest(searched(half, where, definition), recursive(half))]
+        definition: layers[strongest(searchable(half, where, definition), recursive(half))]
         for definition in ("gap", "drop")
     }
 

@@ -17,6 +17,7 @@ from analyses.cross_architecture.critical import (
     measuring,
     recursive,
     search_table,
+    searchable,
     searched,
 )
 from analyses.cross_architecture.recording import Record
@@ -141,7 +142,7 @@ def _searched(record: Record, definition: str, span: str) -> tuple[list[int], An
     half = choosing(list(record.texts))
     return (
         candidates(record.depths, span),
-        searched(half, record.depths, definition, span),
+        searchable(half, record.depths, definition, span),
         recursive(half),
     )
 
