@@ -1,22 +1,25 @@
 """All models together: one table, a summary over them, and whether their critical depths agree."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from analyses.cross_architecture.critical import DEFINITIONS, last_change, measuring
+from analyses.cross_architecture.critical import DEFINITIONS, last_change, log_pr, measuring
 from analyses.cross_architecture.effects import EXCESS, NO_LATER, change
 from analyses.cross_architecture.gaps import chosen_layers, d_z, gap_at, safe
 from analyses.cross_architecture.plan import Plan
 from analyses.cross_architecture.recording import Record
 from figures.rows import records, select, values_of
-from tl_geometry.bootstrap import BootstrapResult, Interval, missing_interval
+from tl_geometry.bootstrap import BootstrapResult, Interval, bca, missing_interval
 from tl_geometry.meta import MetaAnalysis, leave_one_out, random_effects
+from tl_geometry.prompts import halves
+from tl_geometry.resampling import shared_weights
 from tl_geometry.sites import depth_percent
+from tl_geometry.statistics import bootstrapped_g, standardised_mean
 
 FACTS = ("attention", "blocks", "norm", "sliding_window", "experts", "tokenizer")
 EFFECTS = {
@@ -27,27 +30,56 @@ EFFECTS = {
 }
 
 
-def effect_of(record: Record, effect: str, resamples: int, seed: int) -> BootstrapResult:
-    """One model's effect with its replicates, drawn alike in all models that share prompts.
+@dataclass(frozen=True)
+class Draws:
+    """Resamples of the measuring half, drawn once: every model's rows follow the same prompts.
 
-    ValueError where it is undefined.
+    So models that err on the same prompts err together in each resample.
     """
+
+    prompts: Mapping[str, Sequence[str]]
+    """Kind → ids of the measuring half."""
+    resamples: int
+    seed: int
+
+    @classmethod
+    def of(cls, plan: Plan) -> "Draws":
+        _, half = halves(plan.bank)
+        ids = {kind: [p.id for p in half if p.kind == kind] for kind in ("recursive", "plain")}
+        return cls(ids, plan.config.resamples, plan.config.seed)
+
+    def weights(self, kind: str, ids: Sequence[str]) -> Float[np.ndarray, "resample row"]:
+        """How often each of these prompts is drawn."""
+        order = {name: k for k, name in enumerate(self.prompts[kind])}
+        drawn = shared_weights(len(order), self.resamples, self.seed, 9, len(kind))
+        return drawn[:, [order[name] for name in ids]]
+
+
+def effect_of(record: Record, effect: str, draws: Draws) -> BootstrapResult:
+    """One model's effect with its replicates. ValueError where it is undefined."""
     if effect.startswith("gap"):
-        role = "gap" if "own" in effect else "fixed"
-        texts, early = measuring(list(record.texts)), record.depths.early
-        return gap_at(texts, record.roles[role], early, resamples, seed)
+        layer = record.roles["gap" if "own" in effect else "fixed"]
+        texts = measuring(list(record.texts))
+        sides: list[Any] = []
+        weights: list[Any] = []
+        values = log_pr(texts)
+        values = values[:, layer] - values[:, record.depths.early]
+        for kind in ("recursive", "plain"):
+            rows = [k for k, row in enumerate(texts) if row["kind"] == kind]
+            sides.append(values[rows])
+            weights.append(draws.weights(kind, [texts[k]["id"] for k in rows]))
+        return bootstrapped_g(sides[0], sides[1], weights)
     rows = record.patches[record.depths.fixed]
     values = change(rows, "log_r_v", EXCESS) if EXCESS in effect else last_change(rows)
-    return d_z(values, resamples, seed)
+    targets = [row["key"].split("|")[2] for row in rows]
+    return bca(standardised_mean(values), draws.weights("plain", targets))
 
 
-def meta_tables(
-    models: Sequence[Record], resamples: int, seed: int
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def meta_tables(models: Sequence[Record], draws: Draws) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(summaries over models and without each in turn, the effects that went into them)."""
     summaries, inputs = [], []
     for effect, unit in EFFECTS.items():
-        found = {r.name: _result(r, effect, resamples, seed) for r in models}
+        found = {r.name: _result(r, effect, draws) for r in models}
         usable = {name: b for name, b in found.items() if isinstance(b, BootstrapResult)}
         for name, result in found.items():
             interval = result if isinstance(result, Interval) else result.interval()
@@ -56,9 +88,9 @@ def meta_tables(
     return pd.DataFrame(summaries), pd.DataFrame(inputs)
 
 
-def _result(record: Record, effect: str, resamples: int, seed: int) -> BootstrapResult | Interval:
+def _result(record: Record, effect: str, draws: Draws) -> BootstrapResult | Interval:
     try:
-        found = effect_of(record, effect, resamples, seed)
+        found = effect_of(record, effect, draws)
     except ValueError as error:
         return missing_interval(str(error), n=0, method="BCa")
     return found.interval() if found.reason else found
@@ -95,14 +127,12 @@ def _meta_rows(meta: MetaAnalysis) -> list[dict[str, Any]]:
 def joint_mean(found: Sequence[BootstrapResult]) -> Interval:
     """The plain mean of these very models, prompts resampled jointly (percentile interval).
 
-    Models read the same prompts, so they err together; random effects do not know that.
+    Models read the same prompts, so they err together; random effects do not know that. Patches
+    follow their target's prompt.
     """
     n = min(b.n for b in found)
-    if len({len(b.replicates) for b in found}) > 1 or len({b.n for b in found}) > 1:
-        reason = "the models did not measure the same prompts"
-        return missing_interval(reason, n=n, method="joint bootstrap")
-    means = np.nanmean([b.replicates for b in found], axis=0)
-    low, high = np.quantile(means, [0.025, 0.975])
+    means = np.mean([b.replicates for b in found], axis=0)
+    low, high = np.nanquantile(means, [0.025, 0.975])
     estimate = float(np.mean([b.estimate for b in found]))
     return Interval(estimate, float(low), float(high), 0.95, n, "joint bootstrap")
 

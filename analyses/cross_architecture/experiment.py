@@ -160,7 +160,7 @@ def analysed(plan: Plan, found: Measured) -> dict[str, pd.DataFrame]:
     tables["comparison"] = across.comparison_table(
         plan, models, found.untrained, found.failed, tables
     )
-    tables["meta"], tables["meta_inputs"] = across.meta_tables(models, *args)
+    tables["meta"], tables["meta_inputs"] = across.meta_tables(models, across.Draws.of(plan))
     tables["concordance"] = across.concordance_table(models, *args)
     tables["patterns"] = across.pattern_table(tables["comparison"])
     tables["verdict"] = verdict(tables["comparison"]).table()
