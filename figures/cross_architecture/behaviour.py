@@ -66,7 +66,8 @@ def behaviour(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
         "likely. Right: how far the next token's distribution moves; a divergence is never below "
         "0, so only its size beside the other donors' can be a finding. Means with 95 % BCa "
         f"bootstrap intervals over pairs (n = {n_range(table)}), not corrected for the number of "
-        "models and conditions; one that holds 0 does not show that nothing changes."
+        "models and conditions; clearly: the interval excludes 0; one that holds 0 does not show "
+        "that nothing changes."
     )
     return finish(figure, _title(trained(table), tables), caption, notes, room=16)
 

@@ -15,7 +15,7 @@ from figures.words import missing_notes, p_value
 
 _DEFINITIONS = {
     "gap": "largest gap of log R_V",
-    "drop": "largest step of that gap",
+    "drop": "largest growth of that gap",
     "patch": "largest effect of a patch",
 }
 

@@ -74,7 +74,8 @@ def _model(
     for found, below in ((own, 0.0), (twins, _HOLLOW_BELOW)):
         mine = select(found, model=row["model"])
         y = [place + below] * len(mine)
-        add_dots(figure, mine, y, look, "g", hollow=below > 0, size=11)
+        if len(mine):
+            add_dots(figure, mine, y, look, "g", hollow=below > 0, size=11)
     where_it_is = f"layer {row['critical_layer']:.0f} of {row['n_layers']:.0f}"
     cell = {"estimate": row["g"], "low": row["g_low"], "high": row["g_high"]}
     write(figure, place, f"<b>{where_it_is} ({row['depth_percent']:.0f} %)</b><br>{effect(cell)}")
@@ -112,7 +113,8 @@ def _notes(
     notes += missing_notes(own, "g", "model")
     notes += [f"{UNTRAINED}: {note}" for note in missing_notes(twins, "g", "model")]
     notes += missing_notes(summary, "summary", "quantity", WORDS.__getitem__)
-    return notes + beyond_notes(summary, ends, "quantity", "its ends are at the right")
+    worded = summary.assign(name=[WORDS[name] for name in summary["quantity"].tolist()])
+    return notes + beyond_notes(worded, ends, "name", "its ends are at the right")
 
 
 def _title(tables: Mapping[str, pd.DataFrame]) -> str:

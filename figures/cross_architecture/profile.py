@@ -92,7 +92,7 @@ def _title(table: pd.DataFrame) -> str:
             for row in records(known.loc[known["estimate"].abs().groupby(known["model"]).idxmax()])
         ]
         ends = [f"{end:.0f} %" for end in (min(strongest), max(strongest))]
-        text += f", most at {' to '.join(dict.fromkeys(ends))} of the depth"
+        text += f", most at {' to '.join(dict.fromkeys(ends))} of their depth"
     hits, n = _hits(where(table, is_twin(table)))
     return f"{text}; with {UNTRAINED}, in {hits} of {n}" if n else text
 

@@ -13,7 +13,7 @@ from figures.words import missing_notes
 
 _ROLES = {
     "gap": "at the largest gap",
-    "drop": "at the largest step of the gap",
+    "drop": "at the largest growth of the gap",
     "patch": "at the largest effect of a patch",
     "fixed": "at the fixed depth",
 }
