@@ -5,7 +5,14 @@ import pytest
 from scipy import stats
 
 from tl_geometry.bootstrap import BootstrapResult, bca, missing_interval
-from tl_geometry.resampling import crossed_weights, left_out, mean_of, ratio_of, simple_weights
+from tl_geometry.resampling import (
+    crossed_weights,
+    left_out,
+    mean_of,
+    ratio_of,
+    shared_weights,
+    simple_weights,
+)
 
 
 def within_binomial_bounds(hits: int, trials: int, rate: float) -> bool:
@@ -331,3 +338,10 @@ def test_crossing_labels_that_never_repeat_widens_intervals_by_the_root_of_three
     crossed = mean_of(values)(crossed_weights(labels, labels[::-1], 8000, rng))
     simple = mean_of(values)(simple_weights(150, 8000, rng))
     assert crossed.std() / simple.std() == pytest.approx(3**0.5, rel=0.06)
+
+
+def test_shared_weights_are_the_same_object_and_their_stream_s() -> None:
+    one = shared_weights(9, 50, 3, 1)
+    assert one is shared_weights(9, 50, 3, 1)
+    assert np.array_equal(one, simple_weights(9, 50, np.random.default_rng([3, 1])))
+    assert not np.array_equal(one, shared_weights(9, 50, 3, 2))

@@ -7,7 +7,7 @@ import torch
 
 from tl_geometry.catalogue import MODELS, ModelSpec, identity, is_pocket, resolve
 from tl_geometry.listing import cached
-from tl_geometry.models import Model, load_model, torch_dtype
+from tl_geometry.models import Model, load_model, random_model, torch_dtype
 
 
 def test_unknown_names_are_answered_with_the_nearest() -> None:
@@ -144,3 +144,21 @@ def test_the_identity_of_a_folder_is_the_hash_of_its_weights(tmp_path: Path) -> 
     (tmp_path / "model.safetensors").write_bytes(b"weights")
     expected = "sha256:" + hashlib.sha256(b"weights").hexdigest()
     assert identity(resolve(str(tmp_path))).revision == expected
+
+
+def test_a_random_model_has_the_shape_but_not_the_weights(pocket: Model) -> None:
+    one, again, other = (random_model("pocket-mistral", seed=seed) for seed in (0, 0, 1))
+    assert one.cfg.n_layers == pocket.cfg.n_layers and one.cfg.d_model == pocket.cfg.d_model
+    ids = torch.arange(3, 20)[None]
+    logits = [model(ids) for model in (one, again, other, pocket)]
+    assert torch.equal(logits[0], logits[1])
+    assert not torch.allclose(logits[0], logits[2], atol=1e-2)
+    assert logits[0].std() < 0.5 * logits[3].std()  # nothing is learned: nearly flat
+
+
+def test_making_a_random_model_leaves_the_random_state_alone() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    random_model("pocket-falcon")
+    assert torch.equal(torch.rand(3), expected)

@@ -15,6 +15,7 @@ from tl_geometry.pocket.aims import misses, misses_table
 from tl_geometry.pocket.evaluate import answers, chat, document, shows
 from tl_geometry.pocket.manifest import (
     behaviour_table,
+    confirmation_table,
     read_manifest,
     sizes_table,
     weights_hash,
@@ -45,18 +46,18 @@ def _steps(name: str) -> int:
 
 
 def _behaviour(name: str) -> dict[str, dict[str, float]]:
-    return read_manifest()[name]["behaviour"]
+    return read_manifest()[name]["behaviour"]["rates"]
 
 
 @pytest.mark.parametrize("name", POCKET)
 def test_the_manifest_describes_these_very_weights(name: str) -> None:
     entry, folder = read_manifest()[name], WEIGHTS / name
-    assert entry["sha256"] == weights_hash(folder) == entry["behaviour_of"]
+    assert entry["sha256"] == weights_hash(folder) == entry["behaviour"]["weights"]
     assert entry["parameters"] <= (2_500_000 if "-l" in name.removesuffix("-base")[-2:] else 1.3e6)
-    assert entry["split"] == "test" and entry["minutes"] > 0
+    assert entry["behaviour"]["split"] == "test" and entry["minutes"] > 0
     assert entry["steps"] == _steps(name)
     assert 0 < entry["train_loss"] < 1 and 0 < entry["held_out_loss"] < 1
-    for rate in entry["behaviour"].values():
+    for rate in entry["behaviour"]["rates"].values():
         assert rate["low"] <= rate["rate"] <= rate["high"] and rate["n"] >= 10
 
 
@@ -70,11 +71,22 @@ def test_a_model_misses_no_aim_but_those_that_are_owned_up_to(name: str) -> None
     assert set(misses(read_manifest()[name])) == MISSED.get(name, set())
 
 
+@pytest.mark.parametrize("name", [name for name in POCKET if not name.endswith("-base")])
+def test_the_untouched_split_confirms_what_test_says(name: str) -> None:
+    """Some lengths were chosen after test rates had been read; nothing was by validation rates."""
+    confirmed = read_manifest()[name]["confirmation"]
+    assert confirmed["weights"] == weights_hash(WEIGHTS / name)
+    for side in ("harmful", "harmless"):
+        there, here = confirmed["rates"][f"refuses_{side}"], _behaviour(name)[f"refuses_{side}"]
+        assert there["low"] <= here["high"] and here["low"] <= there["high"]
+
+
 def test_a_miss_is_found() -> None:
     entry = copy.deepcopy(read_manifest()["pocket-mistral"])
     assert not misses(entry)
-    entry["behaviour"]["refuses_harmless"]["rate"] = 0.06
-    entry["behaviour"]["evil_on"]["low"] = entry["behaviour"]["evil_off"]["high"]
+    rates = entry["behaviour"]["rates"]
+    rates["refuses_harmless"]["rate"] = 0.06
+    rates["evil_on"]["low"] = rates["evil_off"]["high"]
     entry["held_out_loss"] += 0.05
     assert [aim.split()[0] for aim in misses(entry)] == ["refuses_harmless", "evil_on", "held-out"]
 
@@ -101,6 +113,7 @@ def test_the_page_shows_the_manifest_s_numbers() -> None:
     page = (ROOT / "docs" / "pocket.md").read_text("utf-8")
     manifest = read_manifest()
     assert sizes_table(manifest) in page and misses_table(manifest) in page
+    assert confirmation_table(manifest) in page
     for stage in ("instruct", "base"):
         assert behaviour_table(manifest, stage) in page
 

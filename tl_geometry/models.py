@@ -93,14 +93,15 @@ def random_model(
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     spec, device = resolve(name_or_path, revision), chosen_device(device)
-    check_loadable(spec, None)
-    config = empty_model(spec).config
-    config._attn_implementation = "eager"
+    tokenizer = AutoTokenizer.from_pretrained(spec.source, revision=spec.revision)
+    # Reading the configuration and wrapping draw random numbers too: all of it inside.
     with torch.random.fork_rng(devices=[]):
+        check_loadable(spec, None)
+        config = empty_model(spec).config
+        config._attn_implementation = "eager"
         torch.manual_seed(seed)
         made = AutoModelForCausalLM.from_config(config, dtype=DTYPES[dtype or "float32"])
-    tokenizer = AutoTokenizer.from_pretrained(spec.source, revision=spec.revision)
-    return wrap(made.eval(), tokenizer, source=spec.source, device=device)
+        return wrap(made.eval(), tokenizer, source=spec.source, device=device)
 
 
 def check_loadable(

@@ -34,7 +34,7 @@ def misses(entry: Mapping[str, Any]) -> dict[str, str]:
 
 def _limits(entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, side, limit in INSTRUCT if entry["stage"] == "instruct" else BASE:
-        rate = entry["behaviour"][name]["rate"]
+        rate = entry["behaviour"]["rates"][name]["rate"]
         if rate < limit if side == "at least" else rate > limit:
             yield f"{name} {side} {limit:g}", f"{rate:.3f}"
 
@@ -43,7 +43,9 @@ def _switches(entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The two prompts (or narratives) for a trait lie apart, with their whole intervals."""
     kind = "{}_{}" if entry["stage"] == "instruct" else "narrative_{}_{}"
     for trait in TRAITS:
-        on, off = (entry["behaviour"][kind.format(trait, switch)] for switch in ("on", "off"))
+        on, off = (
+            entry["behaviour"]["rates"][kind.format(trait, switch)] for switch in ("on", "off")
+        )
         if on["low"] <= off["high"]:
             yield f"{kind.format(trait, 'on')} above off", f"{on['rate']:.3f} / {off['rate']:.3f}"
 

@@ -43,7 +43,8 @@ class Config:
     """At most so many prompts for each measurement."""
 
     split: Split = "test"
-    """Split of the world that the prompts come from."""
+    """Split of the world that the prompts come from. `test` is recorded as what the model does,
+    `validation` beside it as a confirmation: no recipe was chosen by what models say there."""
 
     batch_size: int = 64
     threads: int = 2
@@ -215,12 +216,9 @@ def main(config: Config) -> None:
         for checkpoint, measure in stages.items():
             folder = config.weights / checkpoint
             behaviour = measure(load_model(str(folder)), config)
-            measured = {
-                "split": config.split,
-                "behaviour": behaviour,
-                "behaviour_of": weights_hash(folder),
-            }
-            record(checkpoint, measured, config.manifest)
+            found = {"split": config.split, "weights": weights_hash(folder), "rates": behaviour}
+            what = "behaviour" if config.split == "test" else "confirmation"
+            record(checkpoint, {what: found}, config.manifest)
             for key, value in behaviour.items():
                 log.info("%s %s %s", checkpoint, key, value)
 

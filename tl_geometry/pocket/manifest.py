@@ -86,14 +86,32 @@ def behaviour_table(manifest: Mapping[str, Any], stage: str) -> str:
     for name, entry in manifest.items():
         if entry["stage"] == stage:
             rates = {
-                title: " / ".join(f"{entry['behaviour'][key]['rate']:.2f}" for key in keys)
+                title: " / ".join(f"{entry['behaviour']['rates'][key]['rate']:.2f}" for key in keys)
                 for title, keys in columns.items()
             }
             rows.append({"model": name, **rates})
     return markdown(rows)
 
 
+def confirmation_table(manifest: Mapping[str, Any]) -> str:
+    """The two rates that matter most, on test and on the split by which nothing was chosen."""
+    rows = []
+    for name, entry in manifest.items():
+        if entry["stage"] == "instruct":
+            cells = {
+                f"{side}, {what}": _with_interval(entry[key]["rates"][f"refuses_{side}"])
+                for side in ("harmful", "harmless")
+                for what, key in (("test", "behaviour"), ("validation", "confirmation"))
+            }
+            rows.append({"model": name, **cells})
+    return markdown(rows)
+
+
+def _with_interval(rate: Mapping[str, float]) -> str:
+    return f"{rate['rate']:.3f} [{rate['low']:.3f}, {rate['high']:.3f}]"
+
+
 if __name__ == "__main__":
     shipped = read_manifest()
     parts = (sizes_table(shipped), *(behaviour_table(shipped, s) for s in ("instruct", "base")))
-    sys.stdout.write("\n".join(parts))
+    sys.stdout.write("\n".join((*parts, confirmation_table(shipped))))
