@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 from analyses.cross_architecture.critical import choosing, log_pr, measuring, recursive
 from analyses.cross_architecture.gaps import safe
 from analyses.cross_architecture.recording import Record
-from tl_geometry.bootstrap import Interval, bca
+from tl_geometry.bootstrap import Interval, bca, missing_interval
 from tl_geometry.prompts import Prompt
 from tl_geometry.resampling import Statistic, simple_weights
 from tl_geometry.statistics import hedges_g
@@ -168,8 +168,10 @@ def _weights(first: Any, resamples: int, seed: int) -> Float[np.ndarray, "resamp
 
 
 def _area_interval(scores: Array, first: Any, weights: Any) -> Interval:
-    if auroc(scores, first) in (0.0, 1.0):
-        raise ValueError("the kinds are told apart without error: resampling shows no spread")
+    area = auroc(scores, first)
+    if area in (0.0, 1.0):
+        reason = "the kinds are told apart without error: resampling shows no spread"
+        return missing_interval(reason, n=len(scores), method="BCa", estimate=area)
     one_less = 1 - np.eye(len(scores))
     sides = (one_less[first], one_less[~first])
     return bca(_area(scores, first), weights, len(scores), jackknife=sides).interval()

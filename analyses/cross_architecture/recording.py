@@ -96,14 +96,17 @@ class _Job:
 def _measure(job: _Job) -> None:
     texts = _sweep(job)
     roles = critical.by_gap(texts, job.where) | {"fixed": job.where.fixed}
+    found: list[dict[str, Any]] = []
     if not job.untrained:
         found = _patch(job, "search", job.where.search, job.given.search, ("patched",))
-        roles["patch"] = critical.by_patch(_by_layer(found))
+        roles["patch"] = critical.by_patch(_by_layer([r for r in found if r["status"] == "ok"]))
     conditions = ("patched", "other_plain") if job.untrained else tuple(CONDITIONS)
-    _patch(job, "patch", sorted(set(roles.values())), job.given.measured, conditions)
-    # Last: with this row the model is complete, and is not loaded again.
-    done = {"key": DONE, "status": "ok", "reason": "", "facts": facts(job.model), "roles": roles}
-    job.rows.append([{**done, "missing": [list(m) for m in job.given.missing]}])
+    patched = _patch(job, "patch", sorted(set(roles.values())), job.given.measured, conditions)
+    # Last: with this row the model is complete, and is not loaded again, unless a pass failed.
+    why = next((r["reason"] for r in [*texts, *found, *patched] if r["status"] == "failed"), "")
+    done = {"key": DONE, "status": "failed" if why else "ok", "reason": why}
+    rest = {"facts": facts(job.model), "roles": roles}
+    job.rows.append([{**done, **rest, "missing": [list(m) for m in job.given.missing]}])
 
 
 def _sweep(job: _Job) -> list[dict[str, Any]]:
@@ -156,7 +159,9 @@ def _patch(
         return [row for n, some in by_layer for row in at_layer(n, [pair for _, pair in some])]
 
     items = {f"{what}|{n}|{key}": (n, pair) for n in layers for key, pair in pairs.items()}
-    return job.work(what, items, PAIR_BATCH if what == "patch" else len(pairs), measure, "pair")
+    # With its layers in its name: a layer that is chosen at a later start is another plan.
+    phase = " ".join([what, *map(str, layers)])
+    return job.work(phase, items, PAIR_BATCH if what == "patch" else len(pairs), measure, "pair")
 
 
 def _read(name: str, where: Depths, rows: RowLog) -> Record:
@@ -184,7 +189,7 @@ def _read(name: str, where: Depths, rows: RowLog) -> Record:
         texts=sorted(good["text"], key=lambda row: row["id"]),
         search=_by_layer(good["search"]),
         roles=last["roles"],
-        patches=_by_layer(good["patch"]),
+        patches=_by_layer([r for r in good["patch"] if r["layer"] in last["roles"].values()]),
         missing=missing,
     )
 
