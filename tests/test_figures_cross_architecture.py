@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-N_LAYERS, EARLY, FIXED = 8, 1, 6
+N_LAYERS, EARLY, FIXED = 8, 1, 5
 HOSTILE = "<script>alert(1)</script> cannot be read"
 NO_SPREAD, DENOMINATOR = "no spread at all", "the denominator holds 0"
 CONDITIONS = ("patched", "other_plain", "patched − other_plain", "reverse")
@@ -117,13 +117,15 @@ def transfer_table() -> pd.DataFrame:
             last = cells(math.nan, None, why=why) if why else cells(change / gap, 0.1)
             site = row | {"change": 88.0, "layer": patched, "definitional": True}
             rows += [site | cells(1.0, 0.1), row | {"layer": 7, "definitional": False} | last]
+        at_end = {"patch_layer": 7, "roles": "patch", "layer": 7, "definitional": True}
+        rows.append(row | at_end | cells(1.0, 0.1))
     return pd.DataFrame(rows)
 
 
 def pair_table() -> pd.DataFrame:
     return pd.DataFrame(
         [
-            {"model": model, "patch_layer": patched, "natural_gap_last": gap + step}
+            {"model": model, "patch_layer": patched, "natural_gap_last": gap + 2 * step}
             | {"delta_log_r_v_last": change + step}
             for model, change, gap in (("alpha", 0.2, 0.4), ("beta", -0.1, 0.3))
             for patched in (4, FIXED)
@@ -239,7 +241,8 @@ def test_forest_marks_and_explains_what_is_missing(drawn: Any) -> None:
     assert not marks(figure, "gamma")
     notes = texts(figure, "notes")
     assert NO_SPREAD in notes and "not measured: gamma" in notes
-    assert "&lt;script&gt;" in texts(figure) and "not measured" in texts(figure)
+    (row,) = [a for a in figure.layout.annotations if a.text.startswith("&lt;script&gt;")]
+    assert row.y == 2, "the reason stands in the model's row"
 
 
 def test_forest_ends_with_the_summaries_over_all_models(drawn: Any) -> None:
@@ -267,7 +270,7 @@ def test_profile_shows_each_layer_and_leaves_the_early_one_out(drawn: Any, table
         filled = [k for k, s in enumerate(line.marker.symbol) if "open" not in s]
         assert filled == [4 if model == "alpha" else 5]
     assert "by definition" in texts(figure, "notes")
-    assert "75 %" in texts(figure), "the fixed depth is marked"
+    assert "62.5 %" in texts(figure), "the fixed depth is marked"
 
 
 def test_profile_draws_bands_for_two_models_and_grey_lines_for_random_ones() -> None:
@@ -327,8 +330,10 @@ def test_transfer_is_hollow_where_it_is_undefined(drawn: Any) -> None:
     assert {(t.x[0], t.y[0], t.marker.symbol) for t in alpha} == {(0.4, 0.2, "circle")}
     assert {(t.x[0], t.y[0], t.marker.symbol) for t in beta} == {(0.3, -0.1, "square-open")}
     half = 4.302653 * 0.01 / math.sqrt(3)  # t interval of three pairs
-    assert alpha[0].error_x.array[0] == pytest.approx(half, rel=1e-4)
+    assert alpha[0].error_x.array[0] == pytest.approx(2 * half, rel=1e-4)
+    assert alpha[0].error_y.array[0] == pytest.approx(half, rel=1e-4)
     assert DENOMINATOR in texts(figure, "notes")
+    assert "behind a patch at the largest effect of a patch: alpha, beta" in texts(figure, "notes")
     assert 88.0 not in [t.y[0] for t in figure.data]
     dashed = [t for t in figure.data if t.mode == "lines" and t.line.dash == "dash"]
     assert len(dashed) == 3 and all(list(t.x) == list(t.y) for t in dashed)
@@ -394,6 +399,7 @@ def test_no_two_models_look_the_same_and_each_keeps_its_look() -> None:
     found = looks(
         {"layers": layer_table(tuple(names)), "comparison": pd.DataFrame({"model": names})}
     )
-    assert len({(s.colour, s.dash, s.symbol) for s in found.values()}) == 40
+    assert len({(s.colour, s.dash) for s in found.values()}) == 40, "lines differ"
+    assert len({(s.colour, s.symbol) for s in found.values()}) == 40, "so do marks"
     twins = pd.DataFrame({"model": [f"{names[1]}--untrained", names[0]]})
     assert looks({"effects": twins, "comparison": pd.DataFrame({"model": names})}) == found

@@ -87,7 +87,8 @@ def _title(table: pd.DataFrame) -> str:
     )
     text = f"{head} of {len(table)} cases"
     if known.empty:
-        return f"{text}, for the gap itself cannot be told from 0"
+        why = [given for given in values_of(table, "reason") if isinstance(given, str)]
+        return " – ".join([text, *why[:1]])
     estimates = sorted(values_of(known, "estimate"))
     values = [number(end, 2) for end in (estimates[0], estimates[-1])]
     return f"{text}, there {' to '.join(dict.fromkeys(values))}"
