@@ -182,6 +182,11 @@ def _read(name: str, where: Depths, rows: RowLog) -> Record:
         raise RuntimeError(
             f"no text could be measured: {bad[0]['reason'] if bad else 'none is there'}"
         )
+    patches = _by_layer([r for r in good["patch"] if r["layer"] in last["roles"].values()])
+    for layer in last["roles"].values():
+        if layer not in patches:
+            why = next(r["reason"] for r in bad if r["key"].startswith(f"patch|{layer}|"))
+            raise RuntimeError(f"no pair could be patched at layer {layer}: {why}")
     return Record(
         name=name,
         depths=where,
@@ -189,7 +194,7 @@ def _read(name: str, where: Depths, rows: RowLog) -> Record:
         texts=sorted(good["text"], key=lambda row: row["id"]),
         search=_by_layer(good["search"]),
         roles=last["roles"],
-        patches=_by_layer([r for r in good["patch"] if r["layer"] in last["roles"].values()]),
+        patches=patches,
         missing=missing,
     )
 

@@ -25,7 +25,9 @@ def over_models(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     meta = tables.get("meta", empty)
     if meta.empty:
         return empty
-    whole = select(meta.assign(without=meta["without"].fillna("")), effect=OWN, without="")
+    whole = select(
+        meta.assign(without=meta["without"].astype(object).fillna("")), effect=OWN, without=""
+    )
     found = [row for name in SUMMARIES for row in records(select(whole, quantity=name))]
     for row in found:
         if row["quantity"] == "prediction" and absent(row["low"]):

@@ -122,4 +122,4 @@ def test_a_score_s_direction_is_chosen_on_one_half_and_its_area_measured_on_the_
     assert expected < 0.3
     # The words give the kind away: no interval, but the reason.
     for words in ("words (TF-IDF, logistic)", "ten keywords"):
-        assert "without error" in found[words]["reason"]
+        assert found[words]["estimate"] == 1 and "without error" in found[words]["reason"]
