@@ -61,7 +61,7 @@ def test_the_manifest_describes_these_very_weights(name: str) -> None:
         assert rate["low"] <= rate["rate"] <= rate["high"] and rate["n"] >= 10
 
 
-MISSED: dict[str, set[str]] = {}
+MISSED = {"pocket-qwen2-s": {"names_new_object_harmless at least 0.8"}}
 """Aims that a model is known to miss, by name; none may be missed that is not listed, and none may
 be listed that is met."""
 

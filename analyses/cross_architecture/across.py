@@ -51,7 +51,9 @@ class Draws:
     def weights(self, kind: str, ids: Sequence[str]) -> Float[np.ndarray, "resample row"]:
         """How often each of these prompts is drawn."""
         order = {name: k for k, name in enumerate(self.prompts[kind])}
-        drawn = shared_weights(len(order), self.resamples, self.seed, 9, len(kind))
+        # The stream of `gaps.gap_at`: where no text is missing, the intervals are the same.
+        stream = (self.seed, 1, list(self.prompts).index(kind))
+        drawn = shared_weights(len(order), self.resamples, *stream)
         return drawn[:, [order[name] for name in ids]]
 
 
@@ -220,6 +222,7 @@ def _compared(
         "critical_layer": layer,
         "depth_percent": depth_percent(layer, where.n_layers),
         **_prefixed("g", gap),
+        "g_n": gap.n,
         "p_search": float(
             np.nanmin(select(tables["layers"], model=record.name)["p_all_layers"].to_numpy(float))
         ),

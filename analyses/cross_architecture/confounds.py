@@ -14,7 +14,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.stats import rankdata
 
 from analyses.cross_architecture.critical import choosing, log_pr, measuring, recursive
-from analyses.cross_architecture.gaps import safe
+from analyses.cross_architecture.gaps import gap_at, safe
 from analyses.cross_architecture.recording import Record
 from tl_geometry.bootstrap import Interval, bca, missing_interval
 from tl_geometry.prompts import Prompt
@@ -47,7 +47,9 @@ def adjusted_table(record: Record, resamples: int, seed: int) -> pd.DataFrame:
     rows = measuring(list(record.texts))
     y, first = outcome(rows, record), recursive(rows)
     rng = np.random.default_rng([seed, 6])
-    found = {"as it is": safe(lambda: _g(y, first, rng, resamples), len(rows))}
+    layers = record.roles["gap"], record.depths.early
+    as_it_is = safe(lambda: gap_at(rows, *layers, resamples, seed).interval(), len(rows))
+    found = {"as it is": as_it_is}
     for name in COVARIATES:
         found[f"given {name}"] = safe(lambda n=name: _given(rows, y, first, (n,)), len(rows), "HC3")
     everything = tuple(COVARIATES)

@@ -102,7 +102,7 @@ def _summaries(meta: pd.DataFrame) -> list[str]:
 
 def _place(row: Mapping[str, Any]) -> str:
     return (
-        f"Critical depth by the largest {row['definition']}: two models lie "
+        f"Critical depth by the definition “{row['definition']}”: two models lie "
         f"{row['mean_distance']:.1f} points of depth apart on average "
         f"[{row['low']:.1f}, {row['high']:.1f}], {row['by_chance']:.1f} by chance "
         f"(p = {row['p_nearer_than_chance']:.3g})."

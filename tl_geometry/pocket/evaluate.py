@@ -44,7 +44,8 @@ class Config:
 
     split: Split = "test"
     """Split of the world that the prompts come from. `test` is recorded as what the model does,
-    `validation` beside it as a confirmation: no recipe was chosen by what models say there."""
+    `validation` beside it as a confirmation, requests only: no recipe was chosen by what models
+    say there."""
 
     batch_size: int = 64
     threads: int = 2
@@ -215,9 +216,11 @@ def main(config: Config) -> None:
             stages[made.base_name] = evaluate_base
         for checkpoint, measure in stages.items():
             folder = config.weights / checkpoint
-            behaviour = measure(load_model(str(folder)), config)
+            model = load_model(str(folder))
+            confirming = config.split != "test"
+            behaviour = request_rates(model, chat, config) if confirming else measure(model, config)
             found = {"split": config.split, "weights": weights_hash(folder), "rates": behaviour}
-            what = "behaviour" if config.split == "test" else "confirmation"
+            what = "confirmation" if confirming else "behaviour"
             record(checkpoint, {what: found}, config.manifest)
             for key, value in behaviour.items():
                 log.info("%s %s %s", checkpoint, key, value)
