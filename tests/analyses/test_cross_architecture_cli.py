@@ -303,11 +303,13 @@ def test_a_dry_run_says_what_would_be_done_and_reads_no_weights(
 
 def test_embedded_models_of_two_families_are_compared(tmp_path: Path) -> None:
     from analyses.cross_architecture.__main__ import main
+    from tl_geometry import prompts
 
-    lines = (Path("tl_geometry") / "prompts" / "pocket.jsonl").read_text().splitlines()
+    lines = Path(prompts.__file__).with_name("pocket.jsonl").read_text().splitlines(keepends=True)
     bank = tmp_path / "some.jsonl"
-    bank.write_text("".join(f"{line}\n" for line in lines[::12]))
-    line = "--models pocket-mistral pocket-falcon --limit 4 --search-pairs 4 --resamples 200"
+    bank.write_text("".join(lines[::12]))
+    line = "--models pocket-mistral pocket-falcon --limit 4 --search-pairs 4 --resamples 200 "
+    line += "--search-depths 0.7 0.9"
     assert (
         main(
             [
