@@ -56,9 +56,9 @@ def verdict(comparison: pd.DataFrame) -> Verdict:
 
 def _answer(k: int, gap: float, depth: float, behind: float) -> tuple[str, str]:
     shown = (
-        f"{gap:.0%} of {k} models have the gap in the majority's direction, {depth:.0%} have their "
-        f"critical layer near the median depth, and in {behind:.0%} the donor's kind matters behind "
-        "the patch"
+        f"{gap:.0%} of {k} models have the gap in the majority's direction, {depth:.0%} have "
+        f"their critical layer near the median depth, and in {behind:.0%} the donor's kind matters "
+        "behind the patch"
     )
     if k < MODELS_NEEDED:
         return "undecided", f"fewer than {MODELS_NEEDED} models; {shown}"
