@@ -1,8 +1,5 @@
 """Figures of the cross-architecture analysis, in reading order."""
 
-from collections.abc import Callable, Mapping
-
-import pandas as pd
 import plotly.graph_objects as go
 
 from figures.cross_architecture.behaviour import behaviour
@@ -13,11 +10,9 @@ from figures.cross_architecture.forest import forest
 from figures.cross_architecture.patterns import patterns
 from figures.cross_architecture.profile import depth_profile
 from figures.cross_architecture.transfer import gap_and_effect
-from figures.style import nothing
+from figures.drawing import Gallery, Tables, draw_all
 
-Draw = Callable[[Mapping[str, pd.DataFrame]], go.Figure]
-
-FIGURES: Mapping[str, tuple[Draw, tuple[str, ...]]] = {
+FIGURES: Gallery = {
     "forest": (forest, ("comparison",)),
     "depth_profile": (depth_profile, ("layers",)),
     "critical_depths": (critical_depths, ("critical_layers", "depths")),
@@ -27,17 +22,8 @@ FIGURES: Mapping[str, tuple[Draw, tuple[str, ...]]] = {
     "confounds": (confounds, ("confounds", "baselines")),
     "patterns": (patterns, ("patterns",)),
 }
-"""Name → (how it is drawn, the tables that it cannot do without)."""
 
 
-def figures(tables: Mapping[str, pd.DataFrame]) -> dict[str, go.Figure]:
-    """Every figure; one whose table is absent or empty says so in its place."""
-    drawn = {}
-    for name, (draw, needed) in FIGURES.items():
-        lacking = [table for table in needed if table not in tables or tables[table].empty]
-        drawn[name] = (
-            nothing(f"No figure “{name}”", f"the table {lacking[0]}.csv is absent or has no rows")
-            if lacking
-            else draw(tables)
-        )
-    return drawn
+def figures(tables: Tables) -> dict[str, go.Figure]:
+    """Every figure, from the tables of a run."""
+    return draw_all(FIGURES, tables)
