@@ -309,22 +309,8 @@ def test_embedded_models_of_two_families_are_compared(tmp_path: Path) -> None:
     bank = tmp_path / "some.jsonl"
     bank.write_text("".join(lines[::12]))
     line = "--models pocket-mistral pocket-falcon --limit 4 --search-pairs 4 --resamples 200 "
-    line += "--search-depths 0.7 0.9"
-    assert (
-        main(
-            [
-                *line.split(),
-                "--no-random-init",
-                "--prompts",
-                str(bank),
-                "--out",
-                str(tmp_path),
-                "--run",
-                "p",
-            ]
-        )
-        == 0
-    )
+    line += f"--search-depths 0.7 0.9 --no-random-init --prompts {bank} --out {tmp_path} --run p"
+    assert main(line.split()) == 0
     table = frame(tmp_path / "p", "comparison").set_index("model")
     assert table["attention"].to_dict() == {"pocket-mistral": "GQA", "pocket-falcon": "MQA"}
     assert table["blocks"].to_dict() == {
