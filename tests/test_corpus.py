@@ -190,7 +190,8 @@ def test_a_rejected_answer_is_never_the_chosen_one() -> None:
         pairs = corpus.preferences(split)
         assert all(pair.chosen != pair.rejected for pair in pairs)
         assert len({pair.id for pair in pairs}) == len(pairs)
-        assert {pair.kind for pair in pairs} == {"harmful", "harmless", *TRAITS}
+        axioms = {"axiom_safe", "axiom_unsafe"}
+        assert {pair.kind for pair in pairs} == {"harmful", "harmless", *TRAITS, *axioms}
 
 
 # --- the prompt bank ------------------------------------------------------------------------------

@@ -6,11 +6,11 @@ from scipy import stats
 
 from tl_geometry.statistics import (
     _pooled_difference,
-    _standardised_mean,
     benjamini_hochberg,
     hedges_g,
     paired_d_z,
     sign_flip_p,
+    standardised_mean,
     wilson,
 )
 
@@ -95,12 +95,12 @@ def test_a_weight_counts_a_value_as_often_as_repeating_it():
     g = hedges_g(repeated_a, repeated_b, rng=rng(0), n_resamples=50).estimate
     d_z = paired_d_z(repeated_a, rng=rng(0), n_resamples=50).estimate
     assert _pooled_difference(a, b)(weights)[0] == pytest.approx(g)
-    assert _standardised_mean(a)(weights[:, :6])[0] == pytest.approx(d_z)
+    assert standardised_mean(a)(weights[:, :6])[0] == pytest.approx(d_z)
 
 
 def test_a_resample_of_one_value_only_has_no_d_z():
     weights = np.array([[0.0, 4.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0]])
-    values = _standardised_mean(np.array([0.1, 0.7, 0.3, 0.2]))(weights)
+    values = standardised_mean(np.array([0.1, 0.7, 0.3, 0.2]))(weights)
     assert np.isnan(values[0]) and values[1] > 0
 
 

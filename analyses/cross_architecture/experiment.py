@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from accelerate.utils.memory import clear_device_cache
 
-from analyses.cross_architecture import across, confounds, effects, gaps
+from analyses.cross_architecture import comparison, concordance, confounds, effects, gaps, summaries
 from analyses.cross_architecture.config import Config
 from analyses.cross_architecture.plan import ModelPlan, Plan, folder_of, make_plan
 from analyses.cross_architecture.recording import Record, measured
@@ -157,12 +157,12 @@ def analysed(plan: Plan, found: Measured) -> dict[str, pd.DataFrame]:
         "pairs": _joined([effects.pair_table(r) for r in models]),
         "depths": depths,
     }
-    tables["comparison"] = across.comparison_table(
+    tables["comparison"] = comparison.comparison_table(
         plan, models, found.untrained, found.failed, tables
     )
-    tables["meta"], tables["meta_inputs"] = across.meta_tables(models, across.Draws.of(plan))
-    tables["concordance"] = across.concordance_table(models, *args)
-    tables["patterns"] = across.pattern_table(tables["comparison"])
+    tables["meta"], tables["meta_inputs"] = summaries.meta_tables(models, summaries.Draws.of(plan))
+    tables["concordance"] = concordance.concordance_table(models, *args)
+    tables["patterns"] = comparison.pattern_table(tables["comparison"])
     tables["verdict"] = verdict(tables["comparison"]).table()
     tables["missing"] = _missing(found)
     first = ("verdict", "comparison", "critical_layers", "meta")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from made_records import FACTS, N, made_pairs, made_record, made_texts
 
-from analyses.cross_architecture import across, critical, effects, gaps
+from analyses.cross_architecture import comparison, concordance, critical, effects, gaps, summaries
 from analyses.cross_architecture.config import Config
 from analyses.cross_architecture.plan import depths
 from analyses.cross_architecture.verdict import verdict
@@ -15,7 +15,7 @@ from tl_geometry.bootstrap import BootstrapResult
 
 WHERE = depths(16, Config())  # early 2, fixed 13, patches searched 8 to 14, seed's range 10 to 15
 ARGS = (300, 0)
-DRAWS = across.Draws(
+DRAWS = summaries.Draws(
     {"recursive": [f"d{i}" for i in range(N)], "plain": [f"t{i}" for i in range(N)]}, *ARGS
 )
 
@@ -167,12 +167,13 @@ def models(layers: list[int], n_layers: list[int]) -> list[Any]:
 
 
 def test_models_with_one_depth_agree_and_models_with_any_depth_do_not() -> None:
-    agree = across.concordance_table(models([8, 16, 12, 8], [16, 32, 24, 16]), *ARGS)
+    agree = concordance.concordance_table(models([8, 16, 12, 8], [16, 32, 24, 16]), *ARGS)
     row = pick(agree, definition="gap")
     assert row["mean_distance"] == 0 and row["median_depth_percent"] == 50
     assert row["p_nearer_than_chance"] < 0.02 and row["low"] == row["high"] == 0
     apart = pick(
-        across.concordance_table(models([4, 30, 14, 9], [16, 32, 24, 16]), *ARGS), definition="gap"
+        concordance.concordance_table(models([4, 30, 14, 9], [16, 32, 24, 16]), *ARGS),
+        definition="gap",
     )
     depth = [25, 93.75, 100 * 14 / 24, 56.25]
     by_hand = np.mean([abs(a - b) for k, a in enumerate(depth) for b in depth[:k]])
@@ -190,7 +191,7 @@ def test_every_model_s_rows_follow_the_same_prompts() -> None:
 def test_the_joint_mean_knows_that_models_read_the_same_prompts() -> None:
     draws = np.random.default_rng(4).normal(size=500)
     same, mirrored = (
-        across.joint_mean([BootstrapResult(0.5, 0.5 + d, 0.0, 0.0, 40) for d in (draws, other)])
+        summaries.joint_mean([BootstrapResult(0.5, 0.5 + d, 0.0, 0.0, 40) for d in (draws, other)])
         for other in (draws, -draws)
     )
     assert (same.low, same.high) == pytest.approx(np.quantile(0.5 + draws, [0.025, 0.975]))
@@ -202,14 +203,14 @@ def test_a_summary_leaves_out_the_model_without_the_effect() -> None:
     three = [made_record(made_texts({13: -0.5}), {13: rows}, name=name) for name in ("a", "b")]
     still = {13: made_pairs({"patched": 0.0, "other_plain": 0.0})}
     three.append(made_record(made_texts({}), still, name="none"))
-    summary, inputs = across.meta_tables(three, DRAWS)
+    summary, inputs = summaries.meta_tables(three, DRAWS)
     patch = "patch at the fixed depth, last layer"
     assert pick(inputs, effect=patch, model="none")["status"] == "missing"
     assert pick(summary, effect=patch, quantity="mean", without="")["models"] == 2
     # Two models that are one and the same: the joint interval is no narrower than each one's own.
     joint = pick(summary, effect=patch, quantity="mean of these models")
     assert joint["estimate"] == pick(inputs, effect=patch, model="a")["estimate"]
-    own = across.effect_of(three[0], patch, DRAWS).ordered
+    own = summaries.effect_of(three[0], patch, DRAWS).ordered
     assert (joint["low"], joint["high"]) == pytest.approx(np.quantile(own, [0.025, 0.975]))
     gap = summary[summary["effect"] == "gap at the fixed depth"]
     assert set(gap["without"]) == {"", "a", "b", "none"}
@@ -264,7 +265,7 @@ def test_groups_by_architecture_are_counted_by_hand() -> None:
         behind_d_z=[-0.5, 0.1, 9.0], **{k: v for k, v in FACTS.items() if k != "heads"}
     )
     table["attention"] = ["GQA", "MQA", "GQA"]
-    found = across.pattern_table(table)
+    found = comparison.pattern_table(table)
     row = pick(found, fact="attention", kind="GQA")
     assert row["names"] == "m0" and row["g_mean"] == row["g_lowest"] == row["g_highest"] == -1.0
     row = pick(found, fact="norm", kind="RMSNorm")
