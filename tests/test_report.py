@@ -259,9 +259,7 @@ def test_a_folder_that_is_no_run_is_refused_in_one_sentence(
 def test_an_analysis_without_figures_is_refused_by_name(analysis: str) -> None:
     from figures.run_folder import figures_of
 
-    with pytest.raises(
-        ValueError, match="no figures for the analysis.*for: .*homeostasis"
-    ):
+    with pytest.raises(ValueError, match="no figures for the analysis.*for: .*homeostasis"):
         figures_of(analysis)
 
 
