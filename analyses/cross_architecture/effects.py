@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
+from scipy import stats
 
 from analyses.cross_architecture.gaps import d_z, safe
 from analyses.cross_architecture.measure import CHECKS, CONDITIONS
@@ -157,12 +158,19 @@ def transfer_table(record: Record) -> pd.DataFrame:
                     "outcome": outcome,
                     "layer": layer + at,
                     "definitional": outcome == "log_r_v" and at == 0,
-                    "change": values.mean(),
-                    "natural_gap": gap.mean(),
+                    **_mean("change", values),
+                    **_mean("natural_gap", gap),
                     **asdict(found),
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _mean(name: str, values: Float[np.ndarray, " pair"]) -> dict[str, float]:
+    """With its 95 % t interval, whose theory Fieller's interval shares."""
+    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
+    mean = float(values.mean())
+    return {name: mean, f"{name}_low": mean - half, f"{name}_high": mean + half}
 
 
 def _readouts(rows: Rows, layer: int, last: int) -> Iterator[tuple[str, int]]:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_records import FACTS, N, made_pairs, made_record, made_texts
+from scipy import stats
 
 from analyses.cross_architecture import comparison, concordance, critical, effects, gaps, summaries
 from analyses.cross_architecture.config import Config
@@ -143,6 +144,8 @@ def test_transfer_is_a_ratio_of_means_where_there_is_a_gap_to_transfer() -> None
     table = effects.transfer_table(record)
     row = pick(table, outcome="log_r_v", layer=15)
     assert row["natural_gap"] == pytest.approx(natural.mean())
+    t_test = stats.ttest_1samp(natural, 0).confidence_interval()
+    assert (row["natural_gap_low"], row["natural_gap_high"]) == pytest.approx(tuple(t_test))
     assert row["estimate"] == pytest.approx(change.mean() / natural.mean())
     assert row["low"] < row["estimate"] < row["high"]
     # Within the residual stream there is no early layer to divide by.
@@ -154,6 +157,7 @@ def test_transfer_is_a_ratio_of_means_where_there_is_a_gap_to_transfer() -> None
     record = made_record(texts, {13: made_pairs({"patched": change}, gap=nothing)})
     row = pick(effects.transfer_table(record), outcome="log_r_v", layer=15)
     assert row["status"] == "missing" and np.isnan(row["estimate"]) and "holds 0" in row["reason"]
+    assert row["natural_gap_low"] < 0 < row["natural_gap_high"]
 
 
 # All models together.
