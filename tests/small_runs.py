@@ -27,16 +27,17 @@ def save_checkpoint(folder: Path) -> Path:
     return folder
 
 
-def save_bank(path: Path) -> Path:
-    """One self-observing and one plain text of about 35 letters, and so tokens, for each pair."""
+def save_bank(path: Path, spare: int = 0) -> Path:
+    """One self-observing and one plain text of about 35 letters, and so tokens, for each pair, and
+    so many further plain ones."""
     texts = [
         ("r", "L3_deeper", "Notice how you read sentence {} now{}"),
         ("p", "factual", "The harbour opened in year {} again{}"),
     ]
     rows = [
         {"id": f"{name}{i}", "group": group, "text": text.format(10 + i, "." * (i % 4))}
-        for i in range(N_PAIRS)
-        for name, group, text in texts
+        for i in range(N_PAIRS + spare)
+        for name, group, text in texts[i >= N_PAIRS :]
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path

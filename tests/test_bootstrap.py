@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tl_geometry.bootstrap import BootstrapResult, bca, missing_interval
+from tl_geometry.bootstrap import BootstrapResult, bca, combined, missing_interval
 from tl_geometry.resampling import (
     crossed_weights,
     left_out,
@@ -345,3 +345,20 @@ def test_shared_weights_are_the_same_object_and_their_stream_s() -> None:
     assert one is shared_weights(9, 50, 3, 1)
     assert np.array_equal(one, simple_weights(9, 50, np.random.default_rng([3, 1])))
     assert not np.array_equal(one, shared_weights(9, 50, 3, 2))
+
+
+def test_a_difference_of_two_results_is_drawn_resample_by_resample() -> None:
+    rng = np.random.default_rng(5)
+    shared, noise = rng.normal(size=60), rng.normal(0, 0.1, size=60)
+    weights = simple_weights(60, 2000, np.random.default_rng(6))
+    one, other = (bca(mean_of(x), weights) for x in (shared + 1 + noise, shared))
+    gap = combined(lambda draws: draws[0] - draws[1], [one, other])
+    direct = bca(mean_of(1 + noise), weights).interval()
+    assert gap.estimate == pytest.approx(direct.estimate)
+    found = gap.interval()
+    assert (found.low, found.high) == pytest.approx((direct.low, direct.high), abs=2e-3)
+    # Taken for independent, the two would differ by ten times as much.
+    assert found.high - found.low < 0.2 * (one.interval().high - one.interval().low)
+    assert "no spread" in combined(lambda d: d[0] - d[1], [one, one]).reason
+    with pytest.raises(ValueError, match="different numbers"):
+        combined(lambda d: d[0], [one, bca(mean_of(shared), weights[:100])])

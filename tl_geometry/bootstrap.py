@@ -9,7 +9,7 @@ A p-value is the smallest alpha whose interval leaves the null out, so tests and
 result never contradict each other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -22,6 +22,7 @@ from tl_geometry.resampling import Statistic
 
 MAX_UNDEFINED = 0.01
 """Share of resamples on which the statistic may be undefined before its interval is missing."""
+ONE_SIDED = "every resample falls on the same side of the estimate"
 
 
 @dataclass(frozen=True)
@@ -150,8 +151,32 @@ def bca(
     if not reason:
         bias, acceleration = _bias(estimate, replicates), _acceleration(omitted)
         if not np.isfinite(bias):
-            reason = "every resample falls on the same side of the estimate"
+            reason = ONE_SIDED
     return BootstrapResult(estimate, replicates, bias, acceleration, n_units, reason)
+
+
+def combined(
+    combine: Callable[[Float[np.ndarray, "result draw"]], Float[np.ndarray, " draw"]],
+    results: Sequence[BootstrapResult],
+) -> BootstrapResult:
+    """A number made of several results on the *same* weights (mean of models, a difference).
+
+    Bias-corrected, without acceleration: no single unit can be left out of all of them.
+    ValueError where the results were not drawn alike.
+    """
+    if len({len(result.replicates) for result in results}) != 1:
+        raise ValueError("these results were drawn with different numbers of resamples")
+    n = min(result.n for result in results)
+    estimate = float(combine(np.array([[result.estimate] for result in results]))[0])
+    replicates = combine(np.array([result.replicates for result in results]))
+    reason = next((result.reason for result in results if result.reason), "")
+    if not reason:
+        occupied = np.ones(len(replicates), bool)
+        reason = _why_missing(estimate, replicates, [replicates], occupied)
+    bias = np.nan if reason else _bias(estimate, replicates)
+    if not reason and not np.isfinite(bias):
+        reason = ONE_SIDED
+    return BootstrapResult(estimate, replicates, bias, 0.0, n, reason)
 
 
 def check_level(level: float) -> None:

@@ -12,7 +12,7 @@ from analyses.cross_architecture.gaps import d_z, gap_at, safe
 from analyses.cross_architecture.plan import Plan
 from analyses.cross_architecture.recording import Record
 from figures.rows import records, select, values_of
-from tl_geometry.bootstrap import Interval, missing_interval
+from tl_geometry.bootstrap import Interval, combined, missing_interval
 from tl_geometry.sites import depth_percent
 
 FACTS = ("attention", "blocks", "norm", "sliding_window", "experts", "tokenizer")
@@ -55,10 +55,12 @@ def _compared(
             np.nanmin(select(tables["layers"], model=record.name)["p_all_layers"].to_numpy(float))
         ),
     }
+    for name, at in (("late_g", layer), ("early_g", where.early)):
+        alone = safe(lambda at=at: gap_at(texts, at, None, *args).interval(), len(texts))
+        found |= _prefixed(name, alone)
+    found |= _place(tables["critical_layers"], record.name)
     if untrained is not None:
-        other = measuring(list(untrained.texts))
-        null = safe(lambda: gap_at(other, layer, where.early, *args).interval(), len(other))
-        found |= _prefixed("untrained_g", null)
+        found |= _against_twin(record, untrained, args)
     for condition, name in (("patched", "behind"), (EXCESS, "excess")):
         rows = record.patches[layer]
         if layer == where.n_layers - 1:
@@ -88,6 +90,37 @@ def _compared(
         "reason": "",
     }
     return found
+
+
+def _place(critical: pd.DataFrame, model: str) -> dict[str, Any]:
+    """How sure the depth is: 95 % of the resamples of the choosing half lie between these."""
+    (row,) = records(select(critical, model=model, definition="gap", range="all"))
+    return {name: row[name] for name in ("depth_low", "depth_high")}
+
+
+def _against_twin(record: Record, untrained: Record, args: tuple[int, int]) -> dict[str, Any]:
+    """The twin's gap at the layer that *its* search chose, at the model's, and what is left.
+
+    A control gets the same search. `beyond_untrained` is the model's g minus the twin's, each at
+    its own layer, prompts resampled jointly.
+    """
+    early, layers = record.depths.early, (record.roles["gap"], untrained.roles["gap"])
+    own, other = (measuring(list(r.texts)) for r in (record, untrained))
+    null = safe(lambda: gap_at(other, layers[1], early, *args).interval(), len(other))
+    same = safe(lambda: gap_at(other, layers[0], early, *args).interval(), len(other))
+
+    def beyond() -> Interval:
+        if [row["id"] for row in own] != [row["id"] for row in other]:
+            raise ValueError("the model and its random twin could not measure the same texts")
+        both = [gap_at(own, layers[0], early, *args), gap_at(other, layers[1], early, *args)]
+        return combined(lambda draws: draws[0] - draws[1], both).interval()
+
+    return {
+        "untrained_layer": layers[1],
+        **_prefixed("untrained_g", null),
+        **_prefixed("untrained_same_layer_g", same),
+        **_prefixed("beyond_untrained", safe(beyond, len(own))),
+    }
 
 
 def _prefixed(prefix: str, interval: Interval) -> dict[str, Any]:

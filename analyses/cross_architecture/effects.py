@@ -28,6 +28,7 @@ OUTCOMES = {
 STORED = {"log_r_v": "pr_value", "residual_log_pr": "residual_pr"}
 EXCESS = "patched − other_plain"
 """What the kind of text adds to a foreign text of whatever kind."""
+DIFFERENCES = (EXCESS, "patched − shuffled_words", "patched − wrong_layer")
 NO_LATER = "the patched layer is the last: there is no layer behind it"
 
 
@@ -40,8 +41,9 @@ def change(rows: Rows, outcome: str, condition: str, at: int = -1) -> Float[np.n
 
     KeyError for a condition that was not measured.
     """
-    if condition == EXCESS:
-        return change(rows, outcome, "patched", at) - change(rows, outcome, "other_plain", at)
+    if condition in DIFFERENCES:
+        one, other = (change(rows, outcome, c, at) for c in condition.split(" − "))
+        return one - other
     if outcome == "next_token_kl":
         return np.array([row[outcome][condition][0] for row in rows])
     if outcome == "continuation":
@@ -73,8 +75,8 @@ def early_log_pr(record: Record) -> dict[str, float]:
 def effect_table(record: Record, resamples: int, seed: int) -> pd.DataFrame:
     """One row a patched layer, condition, outcome and layer read: mean and d_z with intervals.
 
-    `primary` rows (the last layer, the next token, the continuation) are the family whose p-values
-    are corrected over all models; the others are for the figures.
+    `primary` rows (the last layer, the continuation) are tested, and corrected over all models
+    and layers *of their condition*; the others are for the figures.
     """
     rows = [
         _effect(record, layer, condition, outcome, at, resamples, seed)
@@ -85,7 +87,7 @@ def effect_table(record: Record, resamples: int, seed: int) -> pd.DataFrame:
 
 
 def _cells(rows: Rows, layer: int, n_layers: int) -> Iterator[tuple[str, str, int]]:
-    measured = [c for c in (*CONDITIONS, EXCESS) if _has(rows, c)]
+    measured = [c for c in (*CONDITIONS, *DIFFERENCES) if _has(rows, c)]
     for condition in measured:
         for outcome in OUTCOMES:
             if outcome in STORED:
@@ -95,8 +97,7 @@ def _cells(rows: Rows, layer: int, n_layers: int) -> Iterator[tuple[str, str, in
 
 
 def _has(rows: Rows, condition: str, metric: str = "pr_value") -> bool:
-    needed = ("patched", "other_plain") if condition == EXCESS else (condition,)
-    return all(c in rows[0].get(metric, {}) for c in needed)
+    return all(c in rows[0].get(metric, {}) for c in condition.split(" − "))
 
 
 def _effect(
@@ -128,10 +129,6 @@ def _effect(
         if primary
         else np.nan,
     }
-
-
-def _p(values: Float[np.ndarray, " pair"], seed: int, resamples: int) -> float:
-    return sign_flip_p(values, np.random.default_rng([seed, 5]), resamples)
 
 
 def transfer_table(record: Record) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from accelerate.utils.memory import clear_device_cache
 from analyses.cross_architecture import comparison, concordance, confounds, effects, gaps, summaries
 from analyses.cross_architecture.config import Config
 from analyses.cross_architecture.plan import ModelPlan, Plan, folder_of, make_plan
-from analyses.cross_architecture.recording import Record, measured
+from analyses.cross_architecture.recording import UNTRAINED, Record, measured
 from analyses.cross_architecture.summary import summarize
 from analyses.cross_architecture.verdict import verdict
 from analyses.work import why
@@ -132,7 +132,8 @@ def _random(config: Config, entry: ModelPlan) -> Callable[[], Model]:
     def load() -> Model:
         return random_model(
             entry.spec.name if entry.spec.name in config.models else entry.spec.source,
-            seed=config.seed,
+            # Of its own: models of one architecture would share one random twin.
+            seed=int(np.random.default_rng([config.seed, *entry.name.encode()]).integers(2**31)),
             device=config.device,
             dtype=config.dtype,
             revision=config.revision,
@@ -180,8 +181,18 @@ def _both(
 
 
 def _adjusted(table: pd.DataFrame) -> pd.DataFrame:
-    """Corrected over the whole family: primary rows of all models, the trained and the random."""
-    return table.assign(p_adjusted=benjamini_hochberg(table["p"].to_numpy(float)))
+    """Corrected within each question: one condition, all layers, outcomes and models of a sort.
+
+    `patched` alone answers to any foreign values; in one family with it, every other condition
+    would look better than it is.
+    """
+    twin = table["model"].str.endswith(UNTRAINED)
+    adjusted = (
+        table["p"]
+        .groupby([table["condition"], twin])
+        .transform(lambda p: benjamini_hochberg(p.to_numpy(float)))
+    )
+    return table.assign(p_adjusted=adjusted)
 
 
 def _missing(found: Measured) -> pd.DataFrame:

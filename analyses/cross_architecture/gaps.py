@@ -31,11 +31,15 @@ BY_DEFINITION = "the early layer: log R_V is 0 for every text by definition"
 
 
 def gap_at(
-    texts: list[Mapping[str, Any]], layer: int, early: int, resamples: int, seed: int
+    texts: list[Mapping[str, Any]], layer: int, early: int | None, resamples: int, seed: int
 ) -> BootstrapResult:
-    """Hedges g of log R_V, self-observing minus plain; all layers and models draw alike."""
+    """Hedges g of log R_V, self-observing minus plain; all layers and models draw alike.
+
+    Without an early layer, of log PR alone: R_V's numerator, or its denominator.
+    """
     values = log_pr(texts)
-    return _g(values[:, layer] - values[:, early], recursive(texts), resamples, seed)
+    before = 0.0 if early is None else values[:, early]
+    return _g(values[:, layer] - before, recursive(texts), resamples, seed)
 
 
 def _g(
@@ -153,7 +157,8 @@ def chosen_layers(
     """(candidate layers, index of the chosen one, index chosen in each resample of the prompts).
 
     No layers where the definition was not measured. Generators of one seed draw the same prompts
-    in every model.
+    in every model that could use all texts. Which steps of `drop` count is settled on the whole
+    half, not in each resample.
     """
     layers, values, first = _searched(record, definition, span)
     if not layers:

@@ -51,7 +51,9 @@ def inputs(plan: Plan, model: Model) -> Inputs:
     choosing, measuring = halves(usable)
     search = pairs(choosing, plan.config.search_pairs, seed, lengths, min_length=window).pairs
     measured = pairs(measuring, plan.n_pairs, seed, lengths, min_length=window).pairs
-    foreign = _matched(measured, [p for p in choosing if p.kind == "plain"], lengths)
+    targets = {pair.target.id for pair in measured}
+    spare = [p for p in measuring if p.kind == "plain" and p.id not in targets]
+    foreign = _matched(measured, spare, lengths)
     said = _continuations(choosing, ids, with_bos, max(len(measured), len(search)))
     own = {p.donor.id: p.target for p in search}
 
@@ -96,13 +98,16 @@ def _mixed(prompt: Prompt, seed: int) -> str:
 def _matched(
     chosen: Sequence[Pair], plain: Sequence[Prompt], lengths: Mapping[str, int]
 ) -> list[Prompt]:
-    """For each pair a plain text of the other half, as long as the donor; each is used once."""
+    """For each pair a plain text that is nobody's target, as long as the donor; each is used once.
+
+    Not of the choosing half: its plain texts made the chosen layer stand out.
+    """
     from scipy.optimize import linear_sum_assignment
 
     if len(plain) < len(chosen):
         raise ValueError(
-            f"{len(chosen)} pairs need as many plain texts of the choosing half for the control "
-            f"`other_plain`, and there are {len(plain)}: ask for fewer --pairs"
+            f"{len(chosen)} pairs need as many further plain texts of the measuring half for the "
+            f"control `other_plain`, and {len(plain)} are left: ask for fewer --pairs"
         )
     donors = np.array([lengths[pair.donor.id] for pair in chosen])
     cost = np.abs(donors[:, None] - np.array([lengths[p.id] for p in plain]))

@@ -50,7 +50,7 @@ class PairIds:
     target: Ids
     donor: Ids
     other: Ids
-    """A plain text of another pair."""
+    """A plain text that is the target of no pair."""
     shuffled: Ids
     """The donor with its words in another order."""
     said: tuple[Ids, Ids]

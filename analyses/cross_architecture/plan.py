@@ -11,7 +11,7 @@ from tl_geometry.prompts import Prompt, content_hash, load_bank
 from tl_geometry.runs import Spec, run_folder, run_name
 from tl_geometry.sites import layer_at
 
-VERSION = 1
+VERSION = 2
 """Raised when the same settings would give other numbers."""
 SEED_RANGE = (20 / 32, 30 / 32)
 """The seed plan looks for the critical layer from layer 20 to 30 of 32."""

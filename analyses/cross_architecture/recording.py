@@ -22,6 +22,8 @@ from tl_geometry.prompts import Prompt, chooses
 from tl_geometry.runs import RowLog, Run
 
 log = logging.getLogger(__name__)
+UNTRAINED = "--untrained"
+"""Ends the name of a model's random twin."""
 DONE = "model"
 """Key of the row that a model gets when all of it is on record."""
 TEXT_BATCH, PAIR_BATCH = 16, 10
@@ -53,7 +55,7 @@ def measured(
     `untrained` is the random twin: fewer conditions, no search.
     """
     assert entry.size is not None
-    name = f"{entry.name}--untrained" if untrained else entry.name
+    name = f"{entry.name}{UNTRAINED}" if untrained else entry.name
     where = depths(entry.size.n_layers, plan.config)
     rows = record.log(name)
     if DONE not in rows.done:

@@ -1,7 +1,7 @@
 """One effect over all models: what each contributes, and their random-effects mean."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from analyses.cross_architecture.critical import last_change, log_pr, measuring
 from analyses.cross_architecture.effects import EXCESS, change
 from analyses.cross_architecture.plan import Plan
 from analyses.cross_architecture.recording import Record
-from tl_geometry.bootstrap import BootstrapResult, Interval, bca, missing_interval
+from tl_geometry.bootstrap import BootstrapResult, Interval, bca, combined, missing_interval
 from tl_geometry.meta import MetaAnalysis, leave_one_out, random_effects
 from tl_geometry.prompts import halves
 from tl_geometry.resampling import shared_weights
@@ -105,9 +105,9 @@ def _summaries(
     effects = np.array([b.estimate for b in found.values()])
     variances = np.array([np.nanvar(b.replicates, ddof=1) for b in found.values()])
     rows = [{**row, **r} for r in _meta_rows(random_effects(effects, variances))]
-    rows.append(
-        {**row, "quantity": "mean of these models", **asdict(joint_mean(list(found.values())))}
-    )
+    joint = joint_mean(list(found.values()))
+    alike = {"correlation": _mean_correlation(list(found.values()))}
+    rows.append({**row, **alike, "quantity": "mean of these models", **asdict(joint)})
     if len(names) > 2:
         for name, left in zip(names, leave_one_out(effects, variances), strict=True):
             rows += [{**row, "without": name, **r} for r in _meta_rows(left)]
@@ -123,13 +123,19 @@ def _meta_rows(meta: MetaAnalysis) -> list[dict[str, Any]]:
 
 
 def joint_mean(found: Sequence[BootstrapResult]) -> Interval:
-    """The plain mean of these very models, prompts resampled jointly (percentile interval).
+    """The plain mean of these very models, prompts resampled jointly (bias-corrected interval).
 
     Models read the same prompts, so they err together; random effects do not know that. Patches
     follow their target's prompt.
     """
-    n = min(b.n for b in found)
-    means = np.mean([b.replicates for b in found], axis=0)
-    low, high = np.nanquantile(means, [0.025, 0.975])
-    estimate = float(np.mean([b.estimate for b in found]))
-    return Interval(estimate, float(low), float(high), 0.95, n, "joint bootstrap")
+    interval = combined(lambda draws: draws.mean(axis=0), found).interval()
+    return replace(interval, method="joint bootstrap")
+
+
+def _mean_correlation(found: Sequence[BootstrapResult]) -> float:
+    """Of two models' replicates on the same prompts: how far they err together.
+
+    Random effects take it for 0; well above it, their interval is too narrow.
+    """
+    pairs = pd.DataFrame(np.transpose([b.replicates for b in found])).corr().to_numpy()
+    return float(pairs[np.triu_indices(len(found), 1)].mean())

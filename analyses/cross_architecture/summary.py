@@ -91,11 +91,13 @@ def _summaries(meta: pd.DataFrame) -> list[str]:
         if mean["status"] != "ok":
             found.append(f"{effect.capitalize()}: no summary ({mean['reason']}).")
             continue
-        prediction = rows["prediction"]
+        prediction, joint = rows["prediction"], rows["mean of these models"]
         found.append(
             f"{effect.capitalize()}: mean {mean['unit']} over {mean['models']} models "
             f"{interval(mean)}, I² = {100 * mean['i2']:.0f} %, expected of a further model: "
-            f"{interval(prediction)}."
+            f"{interval(prediction)}; of these very models, with their shared prompts resampled, "
+            f"{interval(joint)} (their errors correlate by {joint['correlation']:.2f} on average; "
+            "the other two intervals take this for 0)."
         )
     return found
 
@@ -117,11 +119,20 @@ def _model(row: Mapping[str, Any]) -> str:
         if pd.isna(row["transfer_low"])
         else interval(row, "transfer_", estimate="transfer_estimate")
     )
+    twin = (
+        f" (random weights, at layer {row['untrained_layer']:.0f}: "
+        f"{interval(row, 'untrained_g_', estimate='untrained_g')})"
+        if not pd.isna(row.get("untrained_layer", float("nan")))
+        else ""
+    )
     return (
         f"{row['model']}: critical layer {row['critical_layer']:.0f} of {row['n_layers']:.0f} "
-        f"({row['depth_percent']:.0f} %), g = {interval(row, 'g_', estimate='g')}; behind a patch "
-        f"there, d_z = {interval(row, 'behind_d_z_', estimate='behind_d_z')} at the last layer, "
-        f"transfer {transfer}."
+        f"({row['depth_percent']:.0f} %; 95 % of resamples choose {row['depth_low']:.0f} to "
+        f"{row['depth_high']:.0f} %), g = {interval(row, 'g_', estimate='g')}{twin}, of log PR "
+        f"there alone {interval(row, 'late_g_', estimate='late_g')}; behind a patch there, the "
+        "donor's kind adds d_z = "
+        f"{interval(row, 'excess_d_z_', estimate='excess_d_z')} at the last layer, transfer "
+        f"{transfer}."
     )
 
 

@@ -1,8 +1,8 @@
-"""Universal, partly, not, or undecided: by a rule that was written before the data were seen."""
+"""Universal, partly, not, or undecided: by the rule of docs/cross_architecture.md."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -12,64 +12,112 @@ from figures.rows import records, select
 MODELS_NEEDED = 5
 NEAR = 10.0
 """Depths within this many percentage points of the median count as the same place."""
+State = Literal["shown", "excluded", "open"]
+Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer, and the shares of models that it rests on."""
+    """The answer, and in how many models each leg of it is shown or excluded; else it is open."""
 
     verdict: str
     why: str
     models: int
-    gap_share: float
-    """With a gap at the own critical layer, in the direction of the majority, that excludes 0."""
-    depth_share: float
-    """With a critical depth within ±10 points of the median depth."""
-    behind_share: float
-    """With an effect of the donor's *kind* behind the patch: patched minus another plain text
-    excludes 0, in the direction of the gap."""
+    direction: str = ""
+    """Of R_V in self-observing texts, in the majority of models: `lower` (as claimed), `higher`."""
+    median_depth_percent: float = np.nan
+    gap_shown: int = 0
+    """log R_V differs in the majority's direction, and so does the late layer alone."""
+    gap_excluded: int = 0
+    """The interval of g lies on the other side of 0."""
+    depth_shown: int = 0
+    """95 % of the resampled depths lie within ±10 points of the median depth."""
+    depth_excluded: int = 0
+    """They all lie outside."""
+    behind_shown: int = 0
+    """`patched − other_plain` behind the patch excludes 0 in the majority's direction."""
+    behind_excluded: int = 0
+    """It excludes 0 in the other direction."""
+    trained_shown: int = 0
+    """The gap exceeds the random twin's, which got its own search, in the majority's direction."""
 
     def table(self) -> pd.DataFrame:
         return pd.DataFrame([asdict(self)])
 
 
 def verdict(comparison: pd.DataFrame) -> Verdict:
-    """The rule of docs/cross_architecture.md.
+    """*undecided* below five models; else
 
-    *undecided* below five measured models. *universal*: all three shares are 1. *not*: fewer than
-    half of the models have the gap, or fewer than half lie near the median depth. *partly*: the
-    rest.
+    *universal*  every leg is shown in every model;
+    *not*        the gap or its place is excluded in half of the models or more;
+    *partly*     the gap is shown in half of the models or more, and a leg is excluded in some;
+    *undecided*  the rest: what is not shown is not thereby excluded.
     """
     rows = records(select(comparison, status="ok"))
     k = len(rows)
     if k == 0:
-        return Verdict("undecided", "no model was measured", 0, np.nan, np.nan, np.nan)
+        return Verdict("undecided", "no model was measured", 0)
     signs = np.sign([row["g"] for row in rows])
-    majority = 1.0 if (signs > 0).sum() >= (signs < 0).sum() else -1.0
-    clear = [_clear(row, "g", majority) for row in rows]
-    depths = np.array([row["depth_percent"] for row in rows])
-    near = np.abs(depths - np.median(depths)) <= NEAR
-    behind = [_clear(row, "excess_d_z", sign) for row, sign in zip(rows, signs, strict=True)]
-    shares = [float(np.mean(flags)) for flags in (clear, near, behind)]
-    return Verdict(*_answer(k, *shares), k, *shares)
+    majority = 1.0 if (signs > 0).sum() > (signs < 0).sum() else -1.0
+    median = float(np.median([row["depth_percent"] for row in rows]))
+    legs: dict[str, Callable[[Row], State]] = {
+        "gap": lambda row: _gap(row, majority),
+        "depth": lambda row: _depth(row, median),
+        "behind": lambda row: _side(row, "excess_d_z", majority),
+        "trained": lambda row: _side(row, "beyond_untrained", majority),
+    }
+    states = {name: [leg(row) for row in rows] for name, leg in legs.items()}
+    counts = {
+        f"{name}_{state}": found.count(state)
+        for name, found in states.items()
+        for state in ("shown", "excluded")
+        if f"{name}_{state}" in {field.name for field in fields(Verdict)}
+    }
+    direction = "higher" if majority > 0 else "lower"
+    why = _why(k, direction, median, counts)
+    return Verdict(_answer(k, counts), why, k, direction, median, **counts)
 
 
-def _answer(k: int, gap: float, depth: float, behind: float) -> tuple[str, str]:
-    shown = (
-        f"{gap:.0%} of {k} models have the gap in the majority's direction, {depth:.0%} have "
-        f"their critical layer near the median depth, and in {behind:.0%} the donor's kind matters "
-        "behind the patch"
-    )
+def _gap(row: Row, majority: float) -> State:
+    """A gap that the early layer makes alone is none of the late one."""
+    state = _side(row, "g", majority)
+    late = _side(row, "late_g", majority)
+    return "open" if state == "shown" and late != "shown" else state
+
+
+def _depth(row: Row, median: float) -> State:
+    low, high = float(row["depth_low"]) - median, float(row["depth_high"]) - median
+    if low >= -NEAR and high <= NEAR:
+        return "shown"
+    return "excluded" if high < -NEAR or low > NEAR else "open"
+
+
+def _side(row: Row, name: str, majority: float) -> State:
+    """On which side of 0 an interval lies; one that is missing says nothing."""
+    low, high = (majority * float(row.get(f"{name}_{end}", np.nan)) for end in ("low", "high"))
+    low, high = min(low, high), max(low, high)
+    if low > 0:
+        return "shown"
+    return "excluded" if high < 0 else "open"
+
+
+def _answer(k: int, n: Mapping[str, int]) -> str:
     if k < MODELS_NEEDED:
-        return "undecided", f"fewer than {MODELS_NEEDED} models; {shown}"
-    if gap == depth == behind == 1:
-        return "universal", shown
-    if gap < 0.5 or depth < 0.5:
-        return "not", shown
-    return "partly", shown
+        return "undecided"
+    if all(count == k for name, count in n.items() if name.endswith("shown")):
+        return "universal"
+    if max(n["gap_excluded"], n["depth_excluded"]) >= k / 2:
+        return "not"
+    excluded = n["gap_excluded"] + n["depth_excluded"] + n["behind_excluded"]
+    return "partly" if n["gap_shown"] >= k / 2 and excluded else "undecided"
 
 
-def _clear(row: Mapping[str, Any], name: str, sign: float) -> bool:
-    """Whether an effect has this sign with its whole interval; a missing interval has none."""
-    low, high = (float(row[f"{name}_{end}"]) for end in ("low", "high"))
-    return low > 0 if sign > 0 else high < 0
+def _why(k: int, direction: str, median: float, n: Mapping[str, int]) -> str:
+    few = f"fewer than {MODELS_NEEDED} models; " if k < MODELS_NEEDED else ""
+    return (
+        f"{few}of {k} models, R_V is {direction} in self-observing texts in {n['gap_shown']} (the "
+        f"opposite in {n['gap_excluded']}), more so than with random weights in "
+        f"{n['trained_shown']}; the critical depth is within {NEAR:.0f} points of the median "
+        f"({median:.0f} %) in {n['depth_shown']} (outside in {n['depth_excluded']}); the donor's "
+        f"kind matters behind the patch in {n['behind_shown']}; all else is open"
+    )

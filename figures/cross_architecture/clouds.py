@@ -62,7 +62,7 @@ def size_key(figure: go.Figure, above: float) -> None:
     marks = (
         ("chosen by 50 % of resamples", {"size": _LARGEST * 0.5**0.5, "opacity": 0.55}),
         ("by 5 %", {"size": _LARGEST * 0.05**0.5, "opacity": 0.55}),
-        ("chosen on all prompts", {"symbol": "line-ns", "size": 16, "line": {"width": 2.4}}),
+        ("chosen on the choosing half", {"symbol": "line-ns", "size": 16, "line": {"width": 2.4}}),
     )
     for name, marker in marks:
         figure.add_scatter(

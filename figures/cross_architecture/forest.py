@@ -24,9 +24,9 @@ from figures.words import Cell, missing_notes, reason
 
 _HOLLOW_BELOW = 0.27
 _ANSWERS = {
-    "universal": "The critical layer is universal, by the rule set beforehand",
-    "partly": "The critical layer is partly universal, by the rule set beforehand",
-    "not": "The critical layer is not universal, by the rule set beforehand",
+    "universal": "The critical layer is universal",
+    "partly": "The critical layer is partly universal",
+    "not": "The critical layer is not universal",
     "undecided": "Whether the critical layer is universal is undecided",
 }
 
@@ -124,7 +124,15 @@ def _title(tables: Mapping[str, pd.DataFrame]) -> str:
         return f"Gap of log R_V at the own critical layer of {len(own)} models; no verdict is given"
     (row,) = records(answer)
     head = _ANSWERS.get(row["verdict"], f"Verdict: {row['verdict']}")
-    return f"{head}: {row['why']}"
+    return head if "gap_shown" not in row else f"{head}: {_shares(row)}"
+
+
+def _shares(row: Cell) -> str:
+    return (
+        f"of {row['models']:.0f} models, {row['gap_shown']:.0f} show R_V {row['direction']} in "
+        f"self-observing texts ({row['gap_excluded']:.0f} the opposite), and "
+        f"{row['depth_shown']:.0f} a depth near {row['median_depth_percent']:.0f} %"
+    )
 
 
 def _caption(own: pd.DataFrame, twins: pd.DataFrame, summary: pd.DataFrame) -> str:
@@ -133,18 +141,19 @@ def _caption(own: pd.DataFrame, twins: pd.DataFrame, summary: pd.DataFrame) -> s
         f"of the prompts differs most, with 95 % BCa bootstrap interval over texts that the choice "
         f"did not see (n = {n_range(own)}); not corrected for the number of models. {share(own)} "
         "intervals exclude 0, on whichever side; the verdict counts only those on the side of the "
-        "majority."
+        "majority, and only where log PR of that layer alone, without R_V's early layer, agrees."
     )
     if len(twins):
         text += (
-            " Hollow: the same architecture with random weights at the same layer, which shows "
-            f"what texts alone bring about ({share(twins)} exclude 0)."
+            " Hollow: the same architecture with random weights, at the layer that the same "
+            f"search chooses there: what texts alone bring about ({share(twins)} exclude 0)."
         )
     if count(has_interval(summary)):
         text += (
             " Below: the mean with the models held fixed and shared prompts resampled; the "
             "random-effects mean (Hartung–Knapp interval); and where one more model like these "
-            "would lie (prediction interval). Models are no random sample, and those that share "
+            "would lie (prediction interval); the last two take the models' errors for "
+            "independent. Models are no random sample, and those that share "
             "training texts agree for that reason too."
         )
     return text

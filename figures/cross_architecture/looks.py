@@ -48,6 +48,8 @@ CONDITIONS: Mapping[str, str] = {
     "patched": "patched: values of the self-observing donor",
     "other_plain": "other_plain: values of another plain text",
     "patched − other_plain": "patched − other_plain: what the kind of text adds",
+    "patched − shuffled_words": "patched − shuffled_words: what the order of words adds",
+    "patched − wrong_layer": "patched − wrong_layer: what the layer adds",
     "shuffled_words": "shuffled_words: the donor, its words in another order",
     "reverse": "reverse: plain values, put into the self-observing text",
     "wrong_layer": "wrong_layer: the donor's values at an earlier layer",

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_runs import frame, rows, tables
+from scipy import stats
+from small_runs import frame, rows, save_bank, tables
 
 BAD_INPUT, SOME_FAILED, INTERRUPTED = 2, 3, 130
 HOME = "analyses.cross_architecture"
 COLUMNS = {
-    "verdict": {"verdict", "why", "models", "gap_share", "depth_share", "behind_share"},
+    "verdict": {"verdict", "why", "models", "gap_shown", "depth_excluded", "behind_shown"},
     "comparison": {"model", "family", "critical_layer", "g", "g_low", "transfer_estimate"}
     | {"attempted_pairs", "valid_pairs", "attention", "status", "reason"},
     "critical_layers": {"model", "definition", "range", "layer", "depth_low", "share_of_resamples"},
@@ -80,6 +81,11 @@ class Program:
 def options_of(models: Sequence[object], bank: Path, out: Path, run: str) -> list[str]:
     line = f"--prompts {bank} --pairs 4 --search-pairs 4 --batch-size 4 --resamples 200"
     return [*line.split(), "--out", str(out), "--run", run, "--models", *map(str, models)]
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_bank(tmp_path_factory.mktemp("texts") / "more.jsonl", spare=12)
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +162,46 @@ def test_no_prompt_is_chosen_with_and_measured_on(whole: Path, bank: Path) -> No
         assert keys and {name for key in keys for name in key[2:]} <= half
     pairs = [key[2:] for key in keys if key[1] == keys[0][1]]
     assert len({name for pair in pairs for name in pair}) == 2 * len(pairs) == 8
+
+
+def test_the_other_plain_text_neither_chose_the_layer_nor_is_a_target(
+    checkpoints: tuple[Path, ...], bank: Path
+) -> None:
+    from analyses.cross_architecture import Config
+    from analyses.cross_architecture.inputs import inputs
+    from analyses.cross_architecture.plan import make_plan
+    from tl_geometry.models import load_model
+    from tl_geometry.prompts import halves
+    from tl_geometry.tokens import encode
+
+    sizes = {"pairs": 4, "search_pairs": 4}
+    plan = make_plan(Config(models=(str(checkpoints[0]),), prompts=str(bank), **sizes))
+    model = load_model(str(checkpoints[0]))
+    found = inputs(plan, model).measured
+    _, measuring = halves(plan.bank)
+    plain = [p for p in measuring if p.kind == "plain"]
+    spoken = {tuple(encode(model, [p.text])[0]): p.id for p in plain}
+    others = [spoken[tuple(pair.other)] for pair in found.values()]
+    assert len(set(others)) == 4
+    assert not set(others) & {name.split("|")[0] for name in found}
+
+
+def test_models_of_one_architecture_have_random_twins_of_their_own(whole: Path) -> None:
+    tiny, other = (
+        [row["pr_value"] for row in rows(whole, f"{name}--untrained") if "pr_value" in row][0]
+        for name in ("tiny", "other")
+    )
+    assert tiny != other
+
+
+def test_corrections_stay_within_their_condition_and_sort_of_model(whole: Path) -> None:
+    table = frame(whole, "effects")
+    for condition in ("patched", "patched − other_plain"):
+        for twin in (False, True):
+            mine = table["model"].str.endswith("--untrained") == twin
+            tested = table[mine & (table["condition"] == condition) & table["p"].notna()]
+            by_hand = stats.false_discovery_control(tested["p"])
+            assert tested["p_adjusted"].to_numpy() == pytest.approx(by_hand)
 
 
 Keep = Callable[[str, dict[str, Any]], bool]

@@ -114,7 +114,8 @@ def test_effects_are_marked_by_what_they_can_show() -> None:
         "log_r_v",
         "residual_log_pr",
     }
-    assert set(primary["condition"]) == {"patched", "other_plain", "wrong_layer", effects.EXCESS}
+    differences = {effects.EXCESS, "patched − wrong_layer"}
+    assert set(primary["condition"]) == {"patched", "other_plain", "wrong_layer", *differences}
     assert table["p"].notna().equals(table["primary"])
     row = pick(table, condition="patched", outcome="log_r_v", layer=15)
     assert row["estimate"] == pytest.approx(size.mean())
@@ -193,13 +194,14 @@ def test_every_model_s_rows_follow_the_same_prompts() -> None:
 
 
 def test_the_joint_mean_knows_that_models_read_the_same_prompts() -> None:
-    draws = np.random.default_rng(4).normal(size=500)
+    half = np.random.default_rng(4).normal(size=250)
+    draws = np.concatenate([half, -half])  # without bias, so that nothing is corrected
     same, mirrored = (
         summaries.joint_mean([BootstrapResult(0.5, 0.5 + d, 0.0, 0.0, 40) for d in (draws, other)])
         for other in (draws, -draws)
     )
     assert (same.low, same.high) == pytest.approx(np.quantile(0.5 + draws, [0.025, 0.975]))
-    assert (mirrored.estimate, mirrored.low, mirrored.high) == pytest.approx((0.5, 0.5, 0.5))
+    assert mirrored.estimate == pytest.approx(0.5) and "no spread" in mirrored.reason
 
 
 def test_a_summary_leaves_out_the_model_without_the_effect() -> None:
@@ -215,23 +217,36 @@ def test_a_summary_leaves_out_the_model_without_the_effect() -> None:
     joint = pick(summary, effect=patch, quantity="mean of these models")
     assert joint["estimate"] == pick(inputs, effect=patch, model="a")["estimate"]
     own = summaries.effect_of(three[0], patch, DRAWS).ordered
-    assert (joint["low"], joint["high"]) == pytest.approx(np.quantile(own, [0.025, 0.975]))
+    below = stats.norm.ppf((own < joint["estimate"]).mean())
+    ends = stats.norm.cdf(2 * below + stats.norm.ppf([0.025, 0.975]))
+    assert (joint["low"], joint["high"]) == pytest.approx(np.quantile(own, ends), rel=1e-3)
+    assert joint["correlation"] == pytest.approx(1)
     gap = summary[summary["effect"] == "gap at the fixed depth"]
     assert set(gap["without"]) == {"", "a", "b", "none"}
 
 
 def compared(**columns: list[Any]) -> pd.DataFrame:
+    """Models in which all is clear, on the side of g, except where a column says otherwise."""
     k = len(columns["g"])
-    given = {
-        "model": [f"m{i}" for i in range(k)],
-        "status": ["ok"] * k,
-        "g_low": [g - 0.3 for g in columns["g"]],
-        "g_high": [g + 0.3 for g in columns["g"]],
-        "depth_percent": [84.0] * k,
-        "excess_d_z_low": [np.sign(g) - 0.3 for g in columns["g"]],
-        "excess_d_z_high": [np.sign(g) + 0.3 for g in columns["g"]],
-    }
-    return pd.DataFrame(given | columns)
+    given = {"model": [f"m{i}" for i in range(k)], "status": ["ok"] * k}
+    for name in ("g", "late_g", "excess_d_z", "beyond_untrained"):
+        given |= {
+            f"{name}_low": [np.sign(g) - 0.3 for g in columns["g"]],
+            f"{name}_high": [np.sign(g) + 0.3 for g in columns["g"]],
+        }
+    depth = columns.get("depth_percent", [84.0] * k)
+    ends = {"depth_percent": depth, "depth_low": depth, "depth_high": depth}
+    return pd.DataFrame(given | ends | columns)
+
+
+LOWER, OPEN, HIGHER = (-1.3, -0.7), (-1.3, 0.3), (0.7, 1.3)
+
+
+def with_one(leg: str, ends: tuple[float, float], models: int = 1, k: int = 5) -> pd.DataFrame:
+    """Universal but for `models` models, in which one leg has these ends."""
+    table = compared(g=[-1.0] * k)
+    table.loc[: models - 1, [f"{leg}_low", f"{leg}_high"]] = ends
+    return table
 
 
 @pytest.mark.parametrize(
@@ -241,20 +256,35 @@ def compared(**columns: list[Any]) -> pd.DataFrame:
         ("undecided", compared(g=[-1.0] * 5, status=["ok"] * 4 + ["failed"])),
         ("universal", compared(g=[-1.0] * 5)),
         ("universal", compared(g=[1.0] * 5, depth_percent=[74.0, 84.0, 84.0, 90.0, 94.0])),
-        ("partly", compared(g=[-1.0] * 4 + [1.0])),
-        ("partly", compared(g=[-1.0] * 4 + [-0.2])),
-        ("partly", compared(g=[-1.0] * 5, depth_percent=[73.9] + [84.0] * 4)),
-        ("partly", compared(g=[-1.0] * 5, g_high=[-0.7] * 4 + [np.nan])),
-        ("partly", compared(g=[-1.0] * 5, excess_d_z_high=[-0.7] * 4 + [np.nan])),
-        ("partly", compared(g=[-1.0] * 5, excess_d_z_low=[1.0] * 5, excess_d_z_high=[2.0] * 5)),
-        ("not", compared(g=[-1.0] * 2 + [-0.1] * 3)),
-        ("not", compared(g=[-1.0] * 5, depth_percent=[20.0, 40.0, 60.0, 80.0, 95.0])),
+        # What is open in one model is not excluded in it: not universal, and not "not".
+        *[("undecided", with_one(leg, OPEN)) for leg in ("g", "late_g", "excess_d_z")],
+        ("undecided", with_one("beyond_untrained", OPEN)),
+        ("undecided", with_one("beyond_untrained", HIGHER)),
+        ("undecided", with_one("g", (np.nan, np.nan))),
+        ("undecided", with_one("depth", (20.0, 95.0))),
+        ("undecided", with_one("g", OPEN, models=5)),
+        ("undecided", with_one("depth", (20.0, 95.0), models=5)),
+        # The early layer alone makes no late gap, however clear R_V's is.
+        ("undecided", with_one("late_g", HIGHER, models=5)),
+        ("partly", with_one("g", HIGHER)),
+        ("partly", with_one("excess_d_z", HIGHER)),
+        ("partly", with_one("depth", (20.0, 73.9))),
+        ("not", with_one("g", HIGHER, models=2, k=6).assign(depth_low=10.0, depth_high=20.0)),
+        ("not", with_one("depth", (20.0, 73.9), models=3)),
+        ("not", compared(g=[-1.0, -1.0, -1.0, 1.0, 1.0, 1.0])),
     ],
 )
 def test_the_verdict_follows_the_rule(answer: str, table: pd.DataFrame) -> None:
     found = verdict(table)
     assert found.verdict == answer, found.why
     assert found.models == (table["status"] == "ok").sum()
+
+
+def test_the_verdict_names_direction_and_depth() -> None:
+    found = verdict(compared(g=[1.0] * 4 + [-1.0], depth_percent=[25.0] * 5))
+    assert (found.direction, found.median_depth_percent) == ("higher", 25.0)
+    assert (found.gap_shown, found.gap_excluded, found.depth_shown) == (4, 1, 5)
+    assert "R_V is higher" in found.why and "25 %" in found.why
 
 
 def test_without_a_model_the_verdict_is_undecided() -> None:
