@@ -50,7 +50,8 @@ def verdict(comparison: pd.DataFrame) -> Verdict:
 
     *universal*  every leg is shown in every model;
     *not*        the gap or its place is excluded in half of the models or more;
-    *partly*     the gap is shown in half of the models or more, and a leg is excluded in some;
+    *partly*     gap and place are both shown in half of the models or more, and a leg is excluded
+                 in some;
     *undecided*  the rest: what is not shown is not thereby excluded.
     """
     rows = records(select(comparison, status="ok"))
@@ -108,8 +109,13 @@ def _answer(k: int, n: Mapping[str, int]) -> str:
         return "universal"
     if max(n["gap_excluded"], n["depth_excluded"]) >= k / 2:
         return "not"
-    excluded = n["gap_excluded"] + n["depth_excluded"] + n["behind_excluded"]
-    return "partly" if n["gap_shown"] >= k / 2 and excluded else "undecided"
+    half = min(n["gap_shown"], n["depth_shown"]) >= k / 2
+    return "partly" if half and _counterexamples(n) else "undecided"
+
+
+def _counterexamples(n: Mapping[str, int]) -> int:
+    """One model in which a leg is excluded refutes "in every model"."""
+    return sum(count for name, count in n.items() if name.endswith("excluded"))
 
 
 def _why(k: int, direction: str, median: float, n: Mapping[str, int]) -> str:
@@ -120,4 +126,5 @@ def _why(k: int, direction: str, median: float, n: Mapping[str, int]) -> str:
         f"{n['trained_shown']}; the critical depth is within {NEAR:.0f} points of the median "
         f"({median:.0f} %) in {n['depth_shown']} (outside in {n['depth_excluded']}); the donor's "
         f"kind matters behind the patch in {n['behind_shown']}; all else is open"
+        + ("; in every model it cannot be" if _counterexamples(n) else "")
     )

@@ -45,8 +45,8 @@ def behind(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     caption = (
         f"Mean change of log R_V at the last layer when the values {at_fixed(tables)} are "
         f"replaced, with 95 % BCa bootstrap interval over pairs (n = {n_range(table)}), not "
-        "corrected for the number of models and conditions (p after correction by "
-        "Benjamini–Hochberg over all of them: on pointing at a mark"
+        "corrected for the number of models and layers (p after correction by "
+        "Benjamini–Hochberg within each condition: on pointing at a mark"
         f"{_held(table)}). R_V at the patched layer itself is not shown: it is the donor's by "
         "definition. Only what differs between the two donors can be put down to the kind of "
         "text; any foreign text moves R_V somewhat."
@@ -73,6 +73,12 @@ def _held(table: pd.DataFrame) -> str:
     return f"; after it, {held} of {len(excess)} effects of the kind of text hold up"
 
 
+def _corrected(excess: pd.DataFrame) -> str:
+    if "p_adjusted" not in excess:
+        return ""
+    return f", in {count(excess['p_adjusted'] <= 0.05)} after correction"
+
+
 def _title(table: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> str:
     place = f"Behind a patch {at_fixed(tables)}"
     own = trained(table)
@@ -81,8 +87,8 @@ def _title(table: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> str:
     if excess.empty:
         return f"{place}, R_V at the last layer has moved in {share(patched)} models"
     text = (
-        f"{place}, the donor's kind of text shifts R_V at the last layer in {share(excess)} models "
-        f"(any effect of the patch: {share(patched)})"
+        f"{place}, the donor's kind of text shifts R_V at the last layer in {share(excess)} models"
+        f"{_corrected(excess)} (any effect of the patch: {share(patched)})"
     )
     twins = select(where(table, is_twin(table)), condition=EXCESS)
     return f"{text}; with {UNTRAINED}, in {share(twins)}" if len(twins) else text

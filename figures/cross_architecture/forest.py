@@ -131,7 +131,8 @@ def _shares(row: Cell) -> str:
     return (
         f"of {row['models']:.0f} models, {row['gap_shown']:.0f} show R_V {row['direction']} in "
         f"self-observing texts ({row['gap_excluded']:.0f} the opposite), and "
-        f"{row['depth_shown']:.0f} a depth near {row['median_depth_percent']:.0f} %"
+        f"in {row['depth_shown']:.0f} the layer is sure to lie near the median depth "
+        f"({row['median_depth_percent']:.0f} %)"
     )
 
 

@@ -270,6 +270,8 @@ def with_one(leg: str, ends: tuple[float, float], models: int = 1, k: int = 5) -
         ("partly", with_one("excess_d_z", HIGHER)),
         ("partly", with_one("depth", (20.0, 73.9))),
         ("not", with_one("g", HIGHER, models=2, k=6).assign(depth_low=10.0, depth_high=20.0)),
+        # Half have the gap and two contradict it, but where it is, is open.
+        ("undecided", with_one("g", HIGHER, models=2).assign(depth_low=20.0, depth_high=95.0)),
         ("not", with_one("depth", (20.0, 73.9), models=3)),
         ("not", compared(g=[-1.0, -1.0, -1.0, 1.0, 1.0, 1.0])),
     ],
@@ -285,6 +287,8 @@ def test_the_verdict_names_direction_and_depth() -> None:
     assert (found.direction, found.median_depth_percent) == ("higher", 25.0)
     assert (found.gap_shown, found.gap_excluded, found.depth_shown) == (4, 1, 5)
     assert "R_V is higher" in found.why and "25 %" in found.why
+    assert "in every model it cannot be" in found.why
+    assert "cannot be" not in verdict(compared(g=[-1.0] * 5)).why
 
 
 def test_without_a_model_the_verdict_is_undecided() -> None:
