@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Literal, Protocol, cast, get_args, runtime_checkable
 
 from tl_geometry.prompts.reading import FORMATS, Record, first_seen, records
 
@@ -51,6 +51,16 @@ class Prompt:
     text: str
 
 
+@runtime_checkable
+class Worded(Protocol):
+    """A text of any shipped or own file: a frozen dataclass with at least these fields."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def text(self) -> str: ...
+
+
 def load_bank(name_or_path: str | Path) -> tuple[Prompt, ...]:
     """A shipped bank by name, or a user's `.jsonl` or `.csv` file, in the order of the file.
 
@@ -59,7 +69,7 @@ def load_bank(name_or_path: str | Path) -> tuple[Prompt, ...]:
     malformed, missing, blank or there twice (texts are compared with their blanks evened out).
     """
     prompts, ids, texts = [], {}, {}
-    for record in records(_path(name_or_path)):
+    for record in records(shipped_or_file(name_or_path)):
         prompt = _prompt(record)
         first_seen(ids, prompt.id, record, f"the id {prompt.id!r}")
         first_seen(texts, " ".join(prompt.text.split()), record, f"the text of {prompt.id!r}")
@@ -69,13 +79,13 @@ def load_bank(name_or_path: str | Path) -> tuple[Prompt, ...]:
     return tuple(prompts)
 
 
-def content_hash(prompts: Sequence[Prompt]) -> str:
-    """sha256 (hex) of every field of every prompt; their order does not matter.
+def content_hash(prompts: Sequence[Worded]) -> str:
+    """sha256 (hex) of every field of every prompt, request or text; their order does not matter.
 
-    Any edit of a text, id, group, kind or level gives another hash, so rows measured on one
-    version of a bank are never taken for rows of another.
+    Any edit of a text, id or other field gives another hash, so rows measured on one version of
+    a bank are never taken for rows of another.
     """
-    rows = sorted([p.id, p.group, p.kind, p.level or 0, p.text] for p in prompts)
+    rows = sorted([0 if field is None else field for field in vars(p).values()] for p in prompts)
     return hashlib.sha256(json.dumps(rows, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -87,16 +97,19 @@ def check_unique(prompts: Sequence[Prompt]) -> None:
         raise ValueError(f"ids occur more than once: {names}; give each prompt its own id")
 
 
-def _path(name_or_path: str | Path) -> Path:
-    if name_or_path in SHIPPED:
+def shipped_or_file(
+    name_or_path: str | Path, shipped: Sequence[str] = SHIPPED, what: str = "bank"
+) -> Path:
+    """The path of a shipped file by its name, or of a user's own; ValueError for other names."""
+    if name_or_path in shipped:
         return Path(__file__).with_name(f"{name_or_path}.jsonl")
     path = Path(name_or_path)
     if path.suffix:
         return path
-    near = get_close_matches(str(name_or_path), SHIPPED, n=1)
+    near = get_close_matches(str(name_or_path), shipped, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     raise ValueError(
-        f"no bank is called {str(name_or_path)!r}{hint}: shipped are {', '.join(SHIPPED)}; "
+        f"no {what} is called {str(name_or_path)!r}{hint}: shipped are {', '.join(shipped)}; "
         f"or give the path of a {' or '.join(FORMATS)} file"
     )
 
