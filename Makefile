@@ -21,6 +21,8 @@ $(READY): pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/python -m analyses.homeostasis
 
+# One thread a process: on matrices as small as those of the tests, more of them only wait.
+test: export OMP_NUM_THREADS = 1
 test: setup chromium
 	$(BIN)/python -m pytest -n 2 --dist loadscope
 	$(BIN)/python -m pytest --nbmake --nbmake-timeout=600 notebooks -p no:cacheprovider

@@ -35,7 +35,7 @@ class Common:
     prompts: str | None = None
     """`pocket`, `bank`, or a .jsonl or .csv file. Default: the one made for the model."""
     limit: int | None = None
-    """Stop after this many pairs (or prompts a cell): a pilot."""
+    """Only this many pairs: a pilot. Searches over layers are not shortened."""
     seed: int = 0
     """Chooses the pairing, the random controls and the resamples."""
     batch_size: int | None = None
@@ -53,7 +53,7 @@ class Common:
     run: str | None = None
     """Name of the run inside it. Default: <model>-<hash of what is measured>."""
     resume: Flag = False
-    """Go on where an earlier start stopped (default)."""
+    """Go on where an earlier start stopped: what happens anyway, without asking."""
     fresh: Flag = False
     """Start over; the old run is moved aside, not deleted."""
     skip: Flag = False

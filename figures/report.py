@@ -134,7 +134,7 @@ def _what_was_run(summary: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[
         "Model": summary.get("model"),
         "Layers": summary.get("layers"),
         "Counts": summary.get("counts"),
-        "Software checks (both must be zero up to rounding)": summary.get("software_checks"),
+        "Software checks (must be zero up to rounding)": summary.get("software_checks"),
         "Effort": {k: summary[k] for k in ("seconds", "batch_size") if k in summary},
         "Settings": summary.get("spec"),
         "Versions and hardware": summary.get("versions"),

@@ -67,6 +67,8 @@ def figures_of(analysis: str) -> Figures:
 
 def _summary(run_dir: Path) -> dict[str, Any]:
     path = run_dir / "summary.json"
+    if not run_dir.is_dir():
+        raise ValueError(f"there is no folder {run_dir}; give the one that the analysis names")
     if not path.is_file():
         raise ValueError(
             f"{run_dir} is not a finished run: it has no summary.json. Give the folder that the "

@@ -3,8 +3,8 @@
 Looks for the layer at which self-observing and plain texts differ most in R_V, patches values there
 and at a fixed depth, and compares models: effects, depths, transfer, patterns, confounds.
 
-    python -m analyses.cross_architecture                    # one embedded model of each family
-    python -m analyses.cross_architecture --limit 10         # a pilot
+    python -m analyses.cross_architecture                    # seven families, ten minutes
+    python -m analyses.cross_architecture --limit 10         # a pilot of ten pairs: five minutes
     python -m analyses.cross_architecture --preset seed      # three 7B models: GPU and weights
     python -m analyses.cross_architecture --models gpt2 my/folder Qwen/Qwen3-0.6B
 """
@@ -53,7 +53,7 @@ def _dry_run(config: Config) -> int:
         lines.append(f"{model.name}: {model.reason or 'can be read'}")
         lines += [f"  {what}: {amount}" for what, amount in cost(plan, model).items()]
     sys.stdout.write("\n".join(lines) + "\n")
-    return OK
+    return OK if any(model.size for model in plan.models) else BAD_INPUT
 
 
 def _run(config: Config) -> int:

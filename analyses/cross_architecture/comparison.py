@@ -101,8 +101,8 @@ def _place(critical: pd.DataFrame, model: str) -> dict[str, Any]:
 def _against_twin(record: Record, untrained: Record, args: tuple[int, int]) -> dict[str, Any]:
     """The twin's gap at the layer that *its* search chose, at the model's, and what is left.
 
-    A control gets the same search. `beyond_untrained` is the model's g minus the twin's, each at
-    its own layer, prompts resampled jointly.
+    A control gets the same search. `beyond_untrained` is |g| of the model minus |g| of the twin,
+    each at its own layer (whose sign the search leaves open), prompts resampled jointly.
     """
     early, layers = record.depths.early, (record.roles["gap"], untrained.roles["gap"])
     own, other = (measuring(list(r.texts)) for r in (record, untrained))
@@ -113,7 +113,7 @@ def _against_twin(record: Record, untrained: Record, args: tuple[int, int]) -> d
         if [row["id"] for row in own] != [row["id"] for row in other]:
             raise ValueError("the model and its random twin could not measure the same texts")
         both = [gap_at(own, layers[0], early, *args), gap_at(other, layers[1], early, *args)]
-        return combined(lambda draws: draws[0] - draws[1], both).interval()
+        return combined(lambda draws: np.abs(draws[0]) - np.abs(draws[1]), both).interval()
 
     return {
         "untrained_layer": layers[1],

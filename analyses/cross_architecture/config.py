@@ -38,7 +38,8 @@ class Config(Common):
     search_depths: tuple[float, float] = (0.5, 0.95)
     """Depths between which patches are compared."""
     random_init: Flag = True
-    """Also measure the same architecture with random weights: what the texts alone bring about."""
+    """The same architecture with random weights is measured too, for what the texts alone bring
+    about; `--no-random-init` leaves it out."""
     resamples: int = 10_000
     """Bootstrap resamples and permutations."""
     preset: str | None = None

@@ -146,7 +146,7 @@ def analysed(plan: Plan, found: Measured) -> dict[str, pd.DataFrame]:
     """Every table of the run."""
     args = (plan.config.resamples, plan.config.seed)
     models, twins = found.models, tuple(found.untrained.values())
-    log.info("intervals and tests from %d resamples of %d models", args[0], len(models))
+    log.info("intervals and tests of %d models, %d resamples each", len(models), args[0])
     critical, depths = _both([gaps.critical_table(r, *args) for r in models])
     tables = {
         "layers": _joined([gaps.layer_table(r, *args) for r in (*models, *twins)]),

@@ -7,7 +7,7 @@ from pathlib import Path
 from analyses.cross_architecture.config import Config
 from tl_geometry.catalogue import ModelSize, ModelSpec, identity, is_pocket, resolve, size_of
 from tl_geometry.models import chosen_device, torch_dtype
-from tl_geometry.prompts import Prompt, content_hash, load_bank
+from tl_geometry.prompts import Prompt, content_hash, halves, load_bank
 from tl_geometry.runs import Spec, run_folder, run_name
 from tl_geometry.sites import layer_at
 
@@ -127,6 +127,7 @@ def make_plan(config: Config) -> Plan:
         if model.size is not None:
             depths(model.size.n_layers, config)
     kept = tuple(prompt for prompt in bank if prompt.kind in ("recursive", "plain"))
+    _check_pairs(config.pairs if config.limit is None else config.limit, kept)
     return Plan(config, models, kept)
 
 
@@ -151,6 +152,17 @@ def _check(config: Config) -> None:
     low, high = config.search_depths
     if not 0 <= low < high < 1:
         raise ValueError(f"search_depths={low:g} {high:g} must rise, within 0 and below 1")
+
+
+def _check_pairs(n: int, bank: tuple[Prompt, ...]) -> None:
+    _, measuring = halves(bank)
+    donors, plain = (sum(p.kind == kind for p in measuring) for kind in ("recursive", "plain"))
+    if n > (most := min(donors, plain // 2)):
+        raise ValueError(
+            f"{n} pairs are asked for, and this bank supports {most}: pairs come from the "
+            f"measuring half ({donors} self-observing and {plain} plain texts), and every pair "
+            "needs a second plain text as a control. Ask for fewer --pairs or add --prompts"
+        )
 
 
 def folder_of(plan: Plan) -> Path:

@@ -10,6 +10,8 @@ import pandas as pd
 from figures.rows import records, select
 
 MODELS_NEEDED = 5
+PAIRS_NEEDED = 20
+"""With fewer pairs a run is a pilot, and answers nothing."""
 NEAR = 10.0
 """Depths within this many percentage points of the median count as the same place."""
 State = Literal["shown", "excluded", "open"]
@@ -39,14 +41,14 @@ class Verdict:
     behind_excluded: int = 0
     """It excludes 0 in the other direction."""
     trained_shown: int = 0
-    """The gap exceeds the random twin's, which got its own search, in the majority's direction."""
+    """The gap is larger than the random twin's, which got its own search."""
 
     def table(self) -> pd.DataFrame:
         return pd.DataFrame([asdict(self)])
 
 
 def verdict(comparison: pd.DataFrame) -> Verdict:
-    """*undecided* below five models; else
+    """*undecided* below five models, or 20 pairs in one of them; else
 
     *universal*  every leg is shown in every model;
     *not*        the gap or its place is excluded in half of the models or more;
@@ -65,7 +67,7 @@ def verdict(comparison: pd.DataFrame) -> Verdict:
         "gap": lambda row: _gap(row, majority),
         "depth": lambda row: _depth(row, median),
         "behind": lambda row: _side(row, "excess_d_z", majority),
-        "trained": lambda row: _side(row, "beyond_untrained", majority),
+        "trained": lambda row: _side(row, "beyond_untrained", 1.0),
     }
     states = {name: [leg(row) for row in rows] for name, leg in legs.items()}
     counts = {
@@ -75,8 +77,16 @@ def verdict(comparison: pd.DataFrame) -> Verdict:
         if f"{name}_{state}" in {field.name for field in fields(Verdict)}
     }
     direction = "higher" if majority > 0 else "lower"
-    why = _why(k, direction, median, counts)
-    return Verdict(_answer(k, counts), why, k, direction, median, **counts)
+    few = _too_few(k, min(int(row["valid_pairs"]) for row in rows))
+    why = few + _why(k, direction, median, counts)
+    answer = "undecided" if few else _answer(k, counts)
+    return Verdict(answer, why, k, direction, median, **counts)
+
+
+def _too_few(models: int, pairs: int) -> str:
+    if models < MODELS_NEEDED:
+        return f"fewer than {MODELS_NEEDED} models; "
+    return f"a pilot of fewer than {PAIRS_NEEDED} pairs; " if pairs < PAIRS_NEEDED else ""
 
 
 def _gap(row: Row, majority: float) -> State:
@@ -103,8 +113,6 @@ def _side(row: Row, name: str, majority: float) -> State:
 
 
 def _answer(k: int, n: Mapping[str, int]) -> str:
-    if k < MODELS_NEEDED:
-        return "undecided"
     if all(count == k for name, count in n.items() if name.endswith("shown")):
         return "universal"
     if max(n["gap_excluded"], n["depth_excluded"]) >= k / 2:
@@ -119,12 +127,11 @@ def _counterexamples(n: Mapping[str, int]) -> int:
 
 
 def _why(k: int, direction: str, median: float, n: Mapping[str, int]) -> str:
-    few = f"fewer than {MODELS_NEEDED} models; " if k < MODELS_NEEDED else ""
     return (
-        f"{few}of {k} models, R_V is {direction} in self-observing texts in {n['gap_shown']} (the "
-        f"opposite in {n['gap_excluded']}), more so than with random weights in "
+        f"of {k} models, R_V is {direction} in self-observing texts in {n['gap_shown']} (the "
+        f"opposite in {n['gap_excluded']}); the gap is larger than with random weights in "
         f"{n['trained_shown']}; the critical depth is within {NEAR:.0f} points of the median "
         f"({median:.0f} %) in {n['depth_shown']} (outside in {n['depth_excluded']}); the donor's "
-        f"kind matters behind the patch in {n['behind_shown']}; all else is open"
-        + ("; in every model it cannot be" if _counterexamples(n) else "")
+        f"kind matters behind a patch at the own critical layer in {n['behind_shown']}; "
+        "all else is open" + ("; in every model it cannot be" if _counterexamples(n) else "")
     )

@@ -3,7 +3,7 @@
 Puts the values of a self-observing text into a plain one at one layer, follows R_V through the
 layers behind it, and asks of every component what the answer would be with it held still.
 
-    python -m analyses.homeostasis                       # the embedded model, two minutes
+    python -m analyses.homeostasis                       # the embedded model, half a minute
     python -m analyses.homeostasis --limit 10            # a pilot
     python -m analyses.homeostasis --model mistral-7b    # a GPU and the weights
 """

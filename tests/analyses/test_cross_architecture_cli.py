@@ -316,6 +316,7 @@ def test_a_model_that_cannot_be_loaded_is_a_row_and_the_other_is_measured(
         ("--resamples 20", "resamples=20: intervals need at least 100"),
         ("--search-depths 0.9 0.5", "search_depths=0.9 0.5 must rise, within 0 and below 1"),
         ("--patch-depth 0.1", "with 8 layers, patch layer 0 must lie behind the early layer 1"),
+        ("--pairs 20", "20 pairs are asked for, and this bank supports 5"),
         ("--preset sed", "unknown preset 'sed'; there is: seed, sizes, bases"),
     ],
 )
@@ -329,9 +330,9 @@ def test_a_request_that_cannot_be_carried_out_is_refused_in_one_sentence(
 
 
 def test_where_no_model_can_be_measured_every_reason_is_said(program: Program) -> None:
-    start = program("--pairs", 20)
+    start = program("--window", 90)
     assert start.status == SOME_FAILED and start.out == ""
-    assert "no model could be measured: ValueError: 20 pairs are asked for" in start.log
+    assert "no model could be measured: ValueError: 4 pairs are asked for" in start.log
     assert not (program.path() / "summary.json").exists()
 
 

@@ -228,8 +228,9 @@ def test_a_summary_leaves_out_the_model_without_the_effect() -> None:
 def compared(**columns: list[Any]) -> pd.DataFrame:
     """Models in which all is clear, on the side of g, except where a column says otherwise."""
     k = len(columns["g"])
-    given = {"model": [f"m{i}" for i in range(k)], "status": ["ok"] * k}
-    for name in ("g", "late_g", "excess_d_z", "beyond_untrained"):
+    given = {"model": [f"m{i}" for i in range(k)], "status": ["ok"] * k, "valid_pairs": [50] * k}
+    given |= {"beyond_untrained_low": [0.1] * k, "beyond_untrained_high": [0.7] * k}
+    for name in ("g", "late_g", "excess_d_z"):
         given |= {
             f"{name}_low": [np.sign(g) - 0.3 for g in columns["g"]],
             f"{name}_high": [np.sign(g) + 0.3 for g in columns["g"]],
@@ -259,7 +260,8 @@ def with_one(leg: str, ends: tuple[float, float], models: int = 1, k: int = 5) -
         # What is open in one model is not excluded in it: not universal, and not "not".
         *[("undecided", with_one(leg, OPEN)) for leg in ("g", "late_g", "excess_d_z")],
         ("undecided", with_one("beyond_untrained", OPEN)),
-        ("undecided", with_one("beyond_untrained", HIGHER)),
+        ("undecided", with_one("beyond_untrained", LOWER)),
+        ("undecided", compared(g=[-1.0] * 5, valid_pairs=[50] * 4 + [19])),
         ("undecided", with_one("g", (np.nan, np.nan))),
         ("undecided", with_one("depth", (20.0, 95.0))),
         ("undecided", with_one("g", OPEN, models=5)),
