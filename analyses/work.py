@@ -3,22 +3,32 @@
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from tqdm.auto import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from tl_geometry.runs import RowLog, Run
+from tl_geometry.runs import RowLog
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 Result = Mapping[str, Any]
 
 
+@runtime_checkable
+class Planned(Protocol):
+    """What keeps the cut into batches: a Run, or the ModelRecord of a worker process."""
+
+    @property
+    def plan(self) -> dict[str, Any]: ...
+
+    def set_plan(self, plan: Mapping[str, Any]) -> None: ...
+
+
 def work_off(
-    record: Run,
+    record: Planned,
     rows: RowLog,
     phase: str,
     items: Mapping[str, T],
@@ -30,7 +40,7 @@ def work_off(
 ) -> list[dict[str, Any]]:
     """One row an item (key → item), in their order: from the log, or measured and logged now.
 
-    The cut into batches is recorded as `phase` of the run's plan and followed on resuming, and a
+    The cut into batches is recorded as `phase` of the record's plan and followed on resuming, and a
     batch of which any row is missing is measured whole, so that its bytes come out identical. A
     batch that does not fit into memory is put back as two halves. What failed is recorded with its
     reason and tried again at the next start.
