@@ -1,7 +1,8 @@
 """Token ids, made once and kept; padding and the beginning-of-sequence token live only here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -10,6 +11,9 @@ from jinja2 import TemplateError
 from torch import Tensor
 
 from tl_geometry.models import Model
+
+Ids = Sequence[int]
+"""Token ids of one prompt."""
 
 
 @dataclass(frozen=True)
@@ -124,3 +128,26 @@ def pad(model: Model, ids: Sequence[Sequence[int]]) -> TokenBatch:
     mask = (torch.arange(width) >= width - lengths[:, None]).long()
     n_bos = torch.tensor([int(row[0] == tokenizer.bos_token_id) for row in ids])
     return TokenBatch(padded, mask, lengths, n_bos).to(device or "cpu")
+
+
+def n_post_instruction(model: Model) -> int:
+    """How many tokens the chat template puts behind the user's words, the same for every prompt.
+
+    At least 1: without a chat template, the last token of the text itself. ValueError as in
+    `templated`, but for the missing template.
+    """
+    if model.tokenizer.chat_template is None:
+        return 1
+    # Two texts that share no last letter share the tokens behind them.
+    one, other = encode_chat(
+        model, [[{"role": "user", "content": text}] for text in ("Name a colour.", "Is it far")]
+    )
+    same = (a == b for a, b in zip(reversed(one), reversed(other), strict=False))
+    return max(1, len(list(takewhile(bool, same))))
+
+
+def batches(model: Model, prompts: Sequence[Ids], size: int) -> Iterator[TokenBatch]:
+    """Left-padded batches of prompts of similar length."""
+    ordered = sorted(prompts, key=len)
+    for start in range(0, len(ordered), size):
+        yield pad(model, ordered[start : start + size])
