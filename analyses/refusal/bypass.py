@@ -1,0 +1,86 @@
+"""Taking the refusal away: three ways, chosen on validation prompts, measured on test prompts."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from analyses.refusal.effects import side_effects, steered_with, without_direction
+from analyses.refusal.saying import Cell, Held, moved_to_harmless, say_edited
+from analyses.refusal.sources import FREE, Source
+from analyses.refusal.subject import Subject
+from tl_geometry.selection import MAX_KL
+
+KINDS = {
+    "linear": "the direction is removed everywhere (directional ablation)",
+    "affine": "at one block, the stream is moved to where harmless prompts have it (ACE)",
+    "negative": "the direction is subtracted from the layer to the end",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Way:
+    """One way of taking refusal away."""
+
+    kind: str
+    source: Source
+    dose: float = 0.0
+
+    @property
+    def key(self) -> str:
+        return f"{self.kind}|{self.source.key}|{self.dose:g}"
+
+    def held(self, subject: Subject) -> Held:
+        if self.kind == "linear":
+            return without_direction(subject, self.source.direction.unit)
+        if self.kind == "affine":
+            return moved_to_harmless(self.source)
+        return steered_with(subject, Cell(self.source, self.dose))
+
+    def about(self) -> dict[str, Any]:
+        place = {"depth": self.source.depth, "layer": self.source.layer, "dose": self.dose}
+        return {"kind": self.kind, "source": self.source.name, **place}
+
+
+def ways(subject: Subject, sources: Sequence[Source]) -> Iterator[Way]:
+    """Affine: every method's direction at every depth, and its own choice. Linear: its own choice
+    only, as in the papers. Negative: the first method's directions, at the three smallest doses."""
+    methods, doses = subject.config.methods, sorted(subject.config.doses)
+    for source in sources:
+        if source.name in methods:
+            yield Way("affine", source)
+            if source.depth == FREE:
+                yield Way("linear", source)
+        if source.name == methods[0] and source.depth != FREE:
+            yield from (Way("negative", source, -dose) for dose in doses[:3])
+
+
+def tried(subject: Subject, way: Way, test: bool) -> dict[str, Any]:
+    """Harmful requests under one way, and its side effects on neutral texts."""
+    prompts, config = subject.prompts, subject.config
+    requests = (prompts.test if test else prompts.search)[0]
+    new_tokens = config.new_tokens if test else config.search_tokens
+    held = way.held(subject)
+    return {
+        **way.about(),
+        **asdict(side_effects(subject, held, subject.neutral[int(test)])),
+        "answers": say_edited(subject, held, requests, new_tokens),
+    }
+
+
+def best(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Kind → the way with the most plain answers of those that keep KL on neutral text below 0.1,
+    or, where none does, the one of least KL. Ties: less KL."""
+    found = {}
+    for kind in KINDS:
+        mine = [row for row in rows if row["kind"] == kind]
+        gentle = [row for row in mine if row["kl"] < MAX_KL]
+        if gentle:
+            found[kind] = min(gentle, key=lambda row: (-answered(row), row["kl"]))
+        elif mine:
+            found[kind] = min(mine, key=lambda row: row["kl"])
+    return found
+
+
+def answered(row: dict[str, Any]) -> int:
+    """Requests that got an answer: neither a refusal nor garbled text."""
+    return sum(answer["quality"] == "normal" for answer in row["answers"])

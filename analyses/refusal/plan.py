@@ -1,0 +1,158 @@
+"""What a run will do, settled before any weight is loaded."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from analyses.refusal.config import LOW_PRIORITY, Families
+from tl_geometry.catalogue import ModelSize, ModelSpec, identity, is_pocket, resolve, size_of
+from tl_geometry.models import chosen_device, torch_dtype
+from tl_geometry.prompts import (
+    NeutralText,
+    Request,
+    content_hash,
+    load_neutral,
+    load_requests,
+)
+from tl_geometry.runs import Spec, run_folder, run_name
+from tl_geometry.sites import layer_at
+
+VERSION = 1
+"""Raised when the same settings would give other numbers."""
+
+
+@dataclass(frozen=True)
+class ModelPlan:
+    """One model of the sweep; without a size it cannot be measured, for a reason."""
+
+    name: str
+    spec: ModelSpec
+    size: ModelSize | None
+    revision: str
+    depths: tuple[float, ...]
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Requests by what they are for; no prompt is for two things."""
+
+    dim: tuple[tuple[Request, ...], tuple[Request, ...]]
+    """Harmful and harmless, training split."""
+    cosmic: tuple[tuple[Request, ...], tuple[Request, ...]]
+    selection: tuple[tuple[Request, ...], tuple[Request, ...]]
+    """Validation split: candidates are scored on them."""
+    search: tuple[tuple[Request, ...], tuple[Request, ...]]
+    """The rest of the validation split: depth and dose are chosen on them."""
+    test: tuple[tuple[Request, ...], tuple[Request, ...]]
+    neutral: tuple[NeutralText, ...]
+    """Plain texts for side effects: the first half to choose by, the second to report."""
+
+    @property
+    def all(self) -> tuple[Request, ...]:
+        groups = (self.dim, self.cosmic, self.selection, self.search, self.test)
+        # DIM's prompts are among COSMIC's: each once.
+        return tuple(dict.fromkeys(r for group in groups for side in group for r in side))
+
+
+def prompts(
+    config: Families, bank: tuple[Request, ...], neutral: tuple[NeutralText, ...]
+) -> Prompts:
+    """ValueError where a split holds fewer requests than are asked for."""
+
+    def take(split: str, n: int, skip: int = 0) -> tuple[tuple[Request, ...], tuple[Request, ...]]:
+        sides = []
+        for harmful in (True, False):
+            there = [r for r in bank if r.split == split and r.harmful == harmful]
+            if len(there) < skip + n:
+                raise ValueError(
+                    f"{skip + n} {'harmful' if harmful else 'harmless'} requests of the {split} "
+                    f"split are needed, and the bank has {len(there)}: ask for fewer, or give "
+                    "--prompts FILE"
+                )
+            sides.append(tuple(there[skip : skip + n]))
+        return sides[0], sides[1]
+
+    n_selection = config.selection_prompts
+    return Prompts(
+        dim=take("train", config.dim_prompts),
+        cosmic=take("train", config.cosmic_prompts),
+        selection=take("validation", n_selection),
+        search=take("validation", config.validation_prompts, n_selection),
+        test=take("test", config.n_test),
+        neutral=neutral,
+    )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A validated request."""
+
+    config: Families
+    models: tuple[ModelPlan, ...]
+    prompts: Prompts
+
+    @cached_property
+    def spec(self) -> Spec:
+        """Everything that changes a number, and nothing else: its hash is the run's key."""
+        config = self.config
+        names = (
+            "methods", "depths", "low_depths", "doses", "dose_unit", "span", "positions",
+            "dim_prompts", "cosmic_prompts", "selection_prompts", "validation_prompts", "n_test",
+            "new_tokens", "search_tokens", "random_directions", "seed", "resamples",
+            "skip_verification",
+        )  # fmt: skip
+        return Spec(
+            analysis="refusal",
+            step="families",
+            version=VERSION,
+            model=tuple(
+                {
+                    "name": model.name,
+                    "source": model.spec.name if model.spec.local else model.spec.source,
+                    "revision": model.revision,
+                }
+                for model in self.models
+            ),
+            dtype=str(torch_dtype(config.dtype, chosen_device(config.device))).removeprefix(
+                "torch."
+            ),
+            quantization=config.quantization,
+            prompts_hash=content_hash((*self.prompts.all, *self.prompts.neutral)),
+            parameters={
+                name: list(value) if isinstance(value := getattr(config, name), tuple) else value
+                for name in names
+            },
+        )
+
+    @cached_property
+    def folder(self) -> Path:
+        names = [model.name for model in self.models]
+        several = f"families-{len(names)}-models" if len(names) > 1 else f"families-{names[0]}"
+        config = self.config
+        name = run_name(self.spec, config.preset or several, config.run)
+        return run_folder("refusal", name, config.out)
+
+
+def make_plan(config: Families) -> Plan:
+    """Check the request; ValueError says what to change. A model that cannot be found or read
+    stays in the plan with its reason, so that the others are measured without it."""
+    config.check()
+    specs = [resolve(name, config.revision) for name in dict.fromkeys(config.models)]
+    models = tuple(_model_plan(config, spec) for spec in specs)
+    pocket = all(is_pocket(spec) for spec in specs)
+    bank = load_requests(config.prompts or ("pocket_requests" if pocket else "requests"))
+    neutral = load_neutral("pocket_neutral" if pocket else "neutral")
+    return Plan(config, models, prompts(config, bank, neutral))
+
+
+def _model_plan(config: Families, spec: ModelSpec) -> ModelPlan:
+    depths = config.low_depths if spec.name in LOW_PRIORITY else config.depths
+    try:
+        size = size_of(spec)
+        layers = [layer_at(depth, size.n_layers) for depth in depths]
+        if len(set(layers)) < len(layers):
+            raise ValueError(f"with {size.n_layers} layers, depths {depths} share a layer")
+        return ModelPlan(spec.name, spec, size, identity(spec).revision, depths)
+    except ValueError as error:
+        return ModelPlan(spec.name, spec, None, "unresolved", depths, str(error))
