@@ -122,9 +122,10 @@ def class_means(
 
     ValueError for a class without prompts, or prompts shorter than `n_positions`.
     """
-    sums, norms = [], []
     for prompts in (positive, negative):
         _check(prompts, n_positions)
+    sums, norms = [], []
+    for prompts in (positive, negative):
         total = _Sums(model, n_positions)
         for batch in batches(model, prompts, batch_size):
             total.add(model, batch)

@@ -60,8 +60,8 @@ def cosmic(scores: Scores, n_layers: int, kl: KL, layers: Sequence[int] | None =
     discarded = {**_too_deep(scores, n_layers), **_late_last_tokens(scores, n_layers)}
     total = {layer: np.add(row["comply"], row["refuse"]) for layer, row in scores.items()}
     places = _places(scores, layers)
-    discarded |= {place: "score undefined" for place in places if np.isnan(_at(total, place))}
-    order = sorted(places, key=lambda at: (-_at(total, at), at[1], at[0]))
+    discarded |= _undefined(total, places)
+    order = _ordered(places, lambda at: -_at(total, at))
     return _first_that_passes("cosmic", order, total, discarded, kl)
 
 
@@ -78,7 +78,8 @@ def arditi(scores: Scores, n_layers: int, kl: KL, layers: Sequence[int] | None =
         induce = scores[layer]["induce"][position]
         if not induce > 0:
             discarded.setdefault((layer, position), f"induces no refusal ({induce:.2f})")
-    order = sorted(places, key=lambda at: (_at(bypass, at), at[1], at[0]))
+    discarded |= _undefined(bypass, places)
+    order = _ordered(places, lambda at: _at(bypass, at))
     return _first_that_passes("arditi", order, bypass, discarded, kl)
 
 
@@ -109,6 +110,16 @@ def _places(scores: Scores, layers: Sequence[int] | None) -> list[Place]:
     return [(layer, position) for layer in chosen for position in range(-n, 0)]
 
 
+def _ordered(places: Sequence[Place], key: Callable[[Place], float]) -> list[Place]:
+    """Least first, undefined last: compared with NaN, everything would come out of order."""
+    return sorted(places, key=lambda at: (np.isnan(key(at)), key(at), at[1], at[0]))
+
+
+def _undefined(score: Mapping[int, np.ndarray], places: Sequence[Place]) -> dict[Place, str]:
+    """Where the classes do not differ at all (layer 0 behind the user's words) nothing points."""
+    return {place: "score undefined" for place in places if np.isnan(_at(score, place))}
+
+
 def _at(values: Mapping[int, np.ndarray], place: Place) -> float:
     return values[place[0]][place[1]]
 
@@ -121,8 +132,9 @@ def _too_deep(scores: Scores, n_layers: int) -> dict[Place, str]:
 def _late_last_tokens(scores: Scores, n_layers: int) -> dict[Place, str]:
     """The last token scores spuriously high in late layers: it is dropped behind both medians.
 
-    Of each other position, take the layer of its peak, then the median over positions; once for
-    each score. Peaks are looked for among the layers that are candidates at all.
+    Of each other position, take the layer of its peak, then the median over positions (the lower
+    one of two, as in the reference code); once for each score. Peaks are looked for among the
+    layers that are candidates at all.
     """
     layers = np.array([layer for layer in sorted(scores) if layer < deepest(n_layers)])
     n = len(next(iter(scores.values()))["comply"])
@@ -139,4 +151,4 @@ def _late_last_tokens(scores: Scores, n_layers: int) -> dict[Place, str]:
 def _median_peak(scores: Scores, layers: np.ndarray, name: str) -> float:
     values = np.array([scores[layer][name][:-1] for layer in layers.tolist()], float)
     peaks = np.where(np.isnan(values), -np.inf, values).argmax(axis=0)
-    return float(np.median(layers[peaks]))
+    return float(np.quantile(layers[peaks], 0.5, method="lower"))

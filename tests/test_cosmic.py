@@ -1,0 +1,619 @@
+"""Candidates under intervention and both rules, against the literal algorithm and by hand."""
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from literal_cosmic import (
+    IN_FRONT_OF_POST_NORMS,
+    Literal,
+    Scores,
+    choose_arditi,
+    choose_cosmic,
+)
+from tiny import CONFIGS, tokenizer
+from torch import Tensor
+from transformers import AutoModelForCausalLM
+
+from tl_geometry.candidates import Kind, Scorer, evaluation_layers
+from tl_geometry.directions import ClassMeans, class_means
+from tl_geometry.models import wrap
+from tl_geometry.prefixes import Prefixes
+from tl_geometry.selection import NoDirectionError, arditi, cosmic, deepest
+
+CASES: list[tuple[str, int, Kind]] = [
+    ("qwen2", 12, "linear"),
+    ("qwen2", 12, "affine"),
+    ("gemma2", 20, "linear"),  # two evaluation layers
+    ("gemma2", 12, "affine"),
+    ("falcon", 12, "linear"),
+    ("falcon", 12, "affine"),
+]
+N_POS, N_TRAIN, N_VAL = 3, 4, 4
+REFUSAL = tuple(range(100, 250))
+NAMES = ("comply", "refuse", "bypass", "induce")
+
+
+def _shaken(family: str, n_layers: int) -> Any:
+    name, options = CONFIGS[family]
+    generator = torch.random.manual_seed(0)
+    config = getattr(transformers, name)(**options | {"num_hidden_layers": n_layers})
+    plain: Any = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
+    with torch.no_grad():
+        for parameter in plain.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+    return plain
+
+
+def _bridge(plain: Any) -> Any:
+    plain.config.architectures = [type(plain).__name__]
+    return wrap(copy.deepcopy(plain), tokenizer(), source="tiny/cosmic", device="cpu")
+
+
+@lru_cache
+def _models(family: str, n_layers: int) -> tuple[Any, Any]:
+    plain = _shaken(family, n_layers)
+    bridge = _bridge(plain)
+    # The library asks each model once what its blocks return: not part of what is counted.
+    once = Prefixes(bridge, [[0, 5]], 1)
+    _ = once.streams(1), once.streams(2)
+    return plain, bridge
+
+
+def _prompts(n: int, seed: int, harmful: bool) -> list[list[int]]:
+    """Unequal lengths; the classes use different words; the same N_POS tokens end all."""
+    generator = torch.Generator().manual_seed(seed)
+    low, high = (150, 259) if harmful else (3, 150)
+    lengths = torch.randint(4, 9, (n,), generator=generator).tolist()
+    words = [torch.randint(low, high, (m,), generator=generator).tolist() for m in lengths]
+    return [[0, *row, *range(40, 40 + N_POS)] for row in words]
+
+
+@contextmanager
+def _counted(bridge: Any) -> Iterator[list[int]]:
+    """Executions of attention modules, rows counted."""
+    rows: list[int] = []
+
+    def count(module: Any, given: Any, output: Any) -> None:
+        rows.append(len(output[0] if isinstance(output, tuple) else output))
+
+    handles = [block.attn.register_forward_hook(count) for block in bridge.blocks]
+    try:
+        yield rows
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _low(bridge: Any, sides: Sequence[list[list[int]]]) -> tuple[int, ...]:
+    """Evaluation layers from training prompts."""
+    means = []
+    for prompts in sides:
+        outputs = Prefixes(bridge, prompts, 64).outputs
+        layers = range(bridge.cfg.n_layers)
+        means.append(torch.stack([torch.cat([x[n] for x in outputs]).mean(0) for n in layers]))
+    return evaluation_layers(means[0], means[1])
+
+
+@dataclass(repr=False)
+class Case:
+    n_layers: int
+    kind: Kind
+    literal: Literal
+    found: Mapping[tuple[int, int], Scores]
+    literally: int
+    """Blocks run (times rows) by the literal algorithm."""
+    means: ClassMeans
+    scorer: Scorer
+    scores: dict[int, dict[str, list[float]]]
+    chosen: dict[str, tuple[int, int] | None]
+    scoring: int
+    """Blocks that we run, up to and with the scores of all candidates."""
+    in_all: int
+    """The same after COSMIC's choice, which asks for KL."""
+
+
+@lru_cache
+def _case(family: str, n_layers: int, kind: Kind) -> Case:
+    plain, bridge = _models(family, n_layers)
+    train = (_prompts(N_TRAIN, 1, True), _prompts(N_TRAIN, 2, False))
+    held_out = (_prompts(N_VAL, 3, True), _prompts(N_VAL, 4, False))
+    literal = Literal(plain, train, held_out, N_POS, kind == "affine", REFUSAL)
+    found = literal.run()
+    with _counted(bridge) as rows:
+        means = class_means(bridge, train[0], train[1], n_positions=N_POS)
+        low = _low(bridge, train)
+        scorer = Scorer(bridge, means, held_out[0], held_out[1], low, kind, REFUSAL, batch_size=8)
+        scores = {layer: scorer.scores(layer) for layer in range(deepest(n_layers))}
+        _ = scorer.baselines  # KL needs them later
+        scoring = sum(rows)
+        chosen = {"cosmic": _chosen(cosmic, scores, n_layers, scorer.kl)}
+        in_all = sum(rows)
+    chosen["arditi"] = _chosen(arditi, scores, n_layers, scorer.kl)
+    literally = literal.executed
+    return Case(
+        n_layers, kind, literal, found, literally, means, scorer, scores, chosen, scoring, in_all
+    )
+
+
+def _chosen(rule: Callable[..., Any], *given: Any) -> tuple[int, int] | None:
+    try:
+        choice = rule(*given)
+    except NoDirectionError:
+        return None
+    return choice.position, choice.layer
+
+
+@pytest.fixture(params=CASES, ids=lambda case: f"{case[0]}-{case[2]}")
+def case(request: pytest.FixtureRequest) -> Case:
+    return _case(*request.param)
+
+
+# --- the literal algorithm ------------------------------------------------------------------------
+
+
+def test_class_means_are_those_of_the_literal_algorithm(case: Case) -> None:
+    for ours, theirs in (
+        (case.means.positive, case.literal.positive),
+        (case.means.negative, case.literal.negative),
+    ):
+        scale = float(theirs.abs().max())
+        torch.testing.assert_close(ours[: case.n_layers], theirs, atol=1e-5 * scale, rtol=0)
+
+
+def test_evaluation_layers_are_those_of_the_literal_algorithm(case: Case) -> None:
+    assert list(case.scorer.low) == case.literal.low
+    assert len(case.scorer.low) == max(1, case.n_layers // 10)
+
+
+def test_baselines_are_those_of_the_literal_algorithm(case: Case) -> None:
+    for harmful, vector, logits in (
+        (True, case.literal.b_plus, case.literal.harmful_logits),
+        (False, case.literal.b_minus, case.literal.harmless_logits),
+    ):
+        ours = case.scorer.baselines[harmful]
+        mean = ours.mean[0] / ours.mean[0].norm()
+        torch.testing.assert_close(mean, vector, atol=1e-5, rtol=0)
+        log_odds = float(case.literal.log_odds(logits).mean())
+        assert float(ours.refusal[0]) == pytest.approx(log_odds, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_candidate_scores_as_in_the_literal_algorithm(case: Case, name: str) -> None:
+    compared = 0
+    for (position, layer), theirs in case.found.items():
+        if layer in case.scores:
+            ours = case.scores[layer][name][position]
+            assert ours == pytest.approx(getattr(theirs, name), abs=1e-5, nan_ok=True)
+            compared += not math.isnan(ours)
+    assert compared >= N_POS * (deepest(case.n_layers) - 1)
+
+
+def test_behind_the_user_s_words_layer_0_points_nowhere(case: Case) -> None:
+    assert np.isnan(case.scores[0]["comply"]).all()
+    assert all(math.isnan(case.found[position, 0].comply) for position in case.means.positions)
+
+
+def test_kl_is_that_of_the_literal_algorithm(case: Case) -> None:
+    for layer, position in ((1, -3), (5, -1), (deepest(case.n_layers) - 1, -2)):
+        theirs = case.found[position, layer].kl
+        assert case.scorer.kl(layer, position) == pytest.approx(theirs, abs=1e-5)
+        assert theirs > 1e-4
+
+
+def test_the_same_candidate_is_chosen(case: Case) -> None:
+    n, found = case.n_layers, dict(case.found)
+    assert case.chosen["cosmic"] == choose_cosmic(found, n, peaks_below=int(0.8 * n)) is not None
+    # Here it makes no difference that the reference code looks for peaks in all layers.
+    assert case.chosen["cosmic"] == choose_cosmic(found, n, peaks_below=n)
+    assert case.chosen["arditi"] == choose_arditi(found, n)
+
+
+def test_arditi_s_rule_chooses_something_somewhere() -> None:
+    assert _case("qwen2", 12, "linear").chosen["arditi"] is not None
+
+
+def test_with_post_norms_we_ablate_what_reaches_the_stream() -> None:
+    """The reference code ablates in front of Gemma-2's post-norms, which write it back."""
+    case = _case("gemma2", 20, "linear")
+    old = case.literal
+    other = Literal(old.model, old.train, old.validation, N_POS, parts=IN_FRONT_OF_POST_NORMS)
+    other.positive, other.negative, other.low = old.positive, old.negative, old.low
+    r = (old.positive - old.negative)[5, -1].float()
+    left = []
+    for literal in (old, other):
+        states, _ = literal.full_pass(old.validation[0], literal.removal(r, r, 5))
+        left.append(float((states[:-1] @ (r / r.norm())).abs().max()))
+    assert left[0] < 1e-4 < 1e-1 < left[1]
+
+
+# --- what it costs --------------------------------------------------------------------------------
+
+
+def _literal_blocks(n_layers: int, n_pos: int, n_train: int, n_val: int) -> int:
+    """n prompts a class: means and evaluation layers, baselines, three passes a candidate."""
+    return n_layers * (4 * n_train + 2 * n_val + 3 * n_val * n_pos * n_layers)
+
+
+def _our_blocks(n_layers: int, n_pos: int, n_train: int, n_val: int, kind: Kind) -> int:
+    """The same up to all scores, without KL."""
+    below = deepest(n_layers)
+    local = n_val * (n_pos * sum(n_layers - layer for layer in range(below)) + below - 1)
+    shared = n_layers * (4 * n_train + 2 * n_val)
+    if kind == "affine":
+        return shared + 2 * (local + n_val * n_layers)
+    return shared + local + n_val * n_layers + n_val * n_pos * n_layers * below
+
+
+def test_blocks_run_are_those_of_the_closed_form(case: Case) -> None:
+    sizes = (case.n_layers, N_POS, N_TRAIN, N_VAL)
+    assert case.literally == _literal_blocks(*sizes)
+    assert case.scoring == _our_blocks(*sizes, case.kind)
+
+
+def test_fewer_blocks_are_run_than_by_the_literal_algorithm(case: Case) -> None:
+    ratio = case.literally / case.in_all
+    least = {"linear": 2.0, "affine": 2.4}[case.kind]
+    assert ratio >= least, f"{case.kind}: {ratio:.2f} times fewer blocks than literally"
+
+
+@pytest.mark.parametrize(
+    ("kind", "n_layers", "least"),
+    [("linear", 32, 2.2), ("linear", 80, 2.3), ("affine", 32, 2.85), ("affine", 80, 3.0)],
+)
+def test_at_published_size_two_to_three_times_fewer(
+    kind: Kind, n_layers: int, least: float
+) -> None:
+    sizes = (n_layers, 5, 180, 100)
+    ratio = _literal_blocks(*sizes) / _our_blocks(*sizes, kind)
+    assert ratio >= least, f"{kind}, {n_layers} layers: {ratio:.2f} times fewer"
+
+
+def test_results_do_not_depend_on_the_batch_size() -> None:
+    case = _case("qwen2", 12, "affine")
+    old = case.scorer
+    sides = (old.harmful, old.harmless)
+    for size in (1, 256):
+        other = Scorer(old.model, old.means, *sides, old.low, old.kind, REFUSAL, batch_size=size)
+        for layer in (4, 2, 5):  # not in ascending order: the run-up is made anew
+            for name, values in other.scores(layer).items():
+                assert values == pytest.approx(case.scores[layer][name], abs=1e-5)
+
+
+def test_without_refusal_tokens_cosmic_needs_none() -> None:
+    case = _case("qwen2", 12, "linear")
+    old = case.scorer
+    blind = Scorer(old.model, old.means, old.harmful, old.harmless, old.low)
+    found = blind.scores(3)
+    assert np.isnan(found["bypass"]).all() and np.isnan(found["induce"]).all()
+    assert found["comply"] == pytest.approx(case.scores[3]["comply"], abs=1e-5)
+
+
+# --- a planted direction --------------------------------------------------------------------------
+
+HARM, CALM = 70, 71
+SAID = tuple(range(140))
+"""The planted model's refusal tokens."""
+
+
+def _planted(layer: int, strength: float) -> tuple[Any, Tensor]:
+    """A model in which the output of attention in one block decides, and the vector it writes.
+
+    One marker's embedding has `strength` times a direction that nobody reads but the attention of
+    `layer`, which moves it to later tokens as a second direction; nobody else writes that one, and
+    the unembedding of refusal tokens reads it. Later blocks are loud: they add noise.
+    """
+    generator = torch.Generator().manual_seed(0)
+
+    def noise(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    options: dict[str, Any] = CONFIGS["llama"][1] | {"num_hidden_layers": 12}
+    config = transformers.LlamaConfig(**options)
+    model: Any = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
+    marked, moved = torch.linalg.qr(noise(48, 2))[0].T
+    with torch.no_grad():
+        embedding = model.model.embed_tokens.weight
+        embedding.copy_(0.5 * noise(*embedding.shape))
+        for r in (marked, moved):
+            embedding.sub_((embedding @ r)[:, None] * r)
+        embedding[HARM] = embedding[CALM] + strength * marked
+        for n, block in enumerate(model.model.layers):
+            attn, mlp = block.self_attn, block.mlp
+            readers = (attn.q_proj, attn.k_proj, attn.v_proj, mlp.gate_proj, mlp.up_proj)
+            writers = (attn.o_proj, mlp.down_proj)
+            for linear in (*readers, *writers):
+                loud = 0.2 if n > layer else 0.03
+                linear.weight.copy_(loud * noise(*linear.weight.shape))
+            for linear in readers:
+                linear.weight.sub_((linear.weight @ marked)[:, None] * marked)
+            for linear in writers:
+                for r in (marked, moved):
+                    linear.weight.sub_(r[:, None] * (r @ linear.weight))
+        chosen = model.model.layers[layer].self_attn
+        chosen.v_proj.weight[0] = 4 * marked
+        chosen.o_proj.weight[:, 0] = 4 * moved
+        model.lm_head.weight.copy_(0.1 * noise(*model.lm_head.weight.shape))
+        model.lm_head.weight[: len(SAID)] += 2 * moved
+    return model, moved
+
+
+def _marked_prompts(n: int, seed: int, marker: int) -> list[list[int]]:
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(4, 8, (n,), generator=generator).tolist()
+    words = [torch.randint(150, 259, (m,), generator=generator).tolist() for m in lengths]
+    return [[0, *row[:2], marker, *row[2:], *range(142, 142 + N_POS)] for row in words]
+
+
+def _search(
+    layer: int, strength: float, kind: Kind, rule: Callable[..., Any]
+) -> tuple[int, float] | None:
+    """(chosen layer, cosine with the planted vector)."""
+    model, vector = _planted(layer, strength)
+    bridge = _bridge(model)
+    train = [_marked_prompts(12, seed, m) for seed, m in ((1, HARM), (2, CALM))]
+    held_out = [_marked_prompts(8, seed, m) for seed, m in ((3, HARM), (4, CALM))]
+    means = class_means(bridge, train[0], train[1], n_positions=N_POS)
+    scorer = Scorer(bridge, means, held_out[0], held_out[1], _low(bridge, train), kind, SAID)
+    scores = {n: scorer.scores(n) for n in range(deepest(12))}
+    place = _chosen(rule, scores, 12, scorer.kl)
+    if place is None:
+        return None
+    position, found = place
+    return found, float(means.direction(found, position).unit @ vector)
+
+
+RULES = [("linear", cosmic), ("affine", cosmic), ("linear", arditi)]
+
+
+@pytest.mark.parametrize("layer", [3, 6])
+@pytest.mark.parametrize(("kind", "rule"), RULES)
+def test_a_planted_direction_is_found(kind: Kind, rule: Callable[..., Any], layer: int) -> None:
+    found = _search(layer, 3.0, kind, rule)
+    assert found is not None
+    # What block `layer` writes is there in the state that enters the next.
+    assert abs(found[0] - (layer + 1)) <= 1 and found[1] > 0.95, found
+
+
+@pytest.mark.parametrize(("kind", "rule"), RULES)
+def test_without_the_plant_it_is_not_found(kind: Kind, rule: Callable[..., Any]) -> None:
+    found = _search(6, 0.0, kind, rule)
+    assert found is None or abs(found[1]) < 0.5, found
+
+
+# --- both rules by hand ---------------------------------------------------------------------------
+
+
+def _table(n_layers: int, n_pos: int, **peaks: Any) -> dict[int, Any]:
+    """All alike, but for `name={(layer, position): value}`."""
+    base = {"comply": 0.1, "refuse": 0.1, "bypass": 0.0, "induce": 1.0}
+    rows: dict[int, Any] = {
+        n: {name: [value] * n_pos for name, value in base.items()} for n in range(n_layers)
+    }
+    for name, values in peaks.items():
+        for (layer, position), value in values.items():
+            rows[layer][name][position] = value
+    return rows
+
+
+def _small(layer: int, position: int) -> float:
+    return 0.01
+
+
+def _large(layer: int, position: int) -> float:
+    return 0.5
+
+
+def _place(choice: Any) -> tuple[int, int]:
+    return choice.layer, choice.position
+
+
+def test_the_largest_sum_wins() -> None:
+    scores = _table(10, 3, comply={(2, -2): 0.9, (4, -3): 0.8}, refuse={(4, -3): 0.7})
+    choice = cosmic(scores, 10, _small)
+    assert _place(choice) == (4, -3) and choice.rule == "cosmic"
+    assert choice.score == pytest.approx(1.5) and choice.kl == 0.01
+
+
+def test_the_least_bypass_wins() -> None:
+    choice = arditi(_table(10, 3, bypass={(2, -2): -3.0, (4, -3): -2.0}), 10, _small)
+    assert _place(choice) == (2, -2) and choice.rule == "arditi"
+    assert choice.score == pytest.approx(-3)
+
+
+@pytest.mark.parametrize(
+    ("rule", "name", "value"), [(cosmic, "comply", 0.9), (arditi, "bypass", -1.0)]
+)
+def test_ties_go_to_the_earliest_position_then_the_lowest_layer(
+    rule: Callable[..., Any], name: str, value: float
+) -> None:
+    tied = {(2, -1): value, (3, -2): value, (5, -2): value}
+    assert _place(rule(_table(10, 3, **{name: tied}), 10, _small)) == (3, -2)
+
+
+@pytest.mark.parametrize(("rule", "name"), [(cosmic, "refuse"), (arditi, "bypass")])
+def test_undefined_scores_are_never_chosen_and_disturb_no_order(
+    rule: Callable[..., Any], name: str
+) -> None:
+    nan, sign = float("nan"), 1 if rule is cosmic else -1
+    better = {(n, -2): sign * (0.2 + 0.05 * n) for n in range(8)}
+    scores = _table(10, 2, **{name: better | {(n, -1): nan for n in range(0, 10, 2)}})
+    choice = rule(scores, 10, _small)
+    assert _place(choice) == (7, -2)
+    assert choice.discarded[0, -1] in ("score undefined", "last token, behind the peaks")
+    everything = {(n, p): nan for n in range(10) for p in (-1, -2)}
+    with pytest.raises(NoDirectionError, match="undefined"):
+        rule(_table(10, 2, **{name: everything}), 10, _small)
+
+
+@pytest.mark.parametrize(
+    ("n_layers", "last"), [(10, 7), (5, 3), (12, 8), (32, 24), (42, 32), (3, 1), (1, 0)]
+)
+def test_the_last_fifth_is_never_chosen(n_layers: int, last: int) -> None:
+    rising = {(n, -1): 0.5 + 0.01 * n for n in range(n_layers)}
+    falling = {(n, -1): -float(n) for n in range(n_layers)}
+    choice = cosmic(_table(n_layers, 1, comply=rising), n_layers, _small)
+    assert choice.layer == last
+    assert set(choice.discarded) == {(n, -1) for n in range(last + 1, n_layers)}
+    assert arditi(_table(n_layers, 1, bypass=falling), n_layers, _small).layer == last
+
+
+MEDIANS = {
+    "comply": {(2, -4): 0.5, (3, -3): 0.5, (6, -2): 0.5},  # median 3
+    "refuse": {(1, -4): 0.5, (4, -3): 0.5, (5, -2): 0.5},  # median 4
+}
+
+
+@pytest.mark.parametrize(("layer", "kept"), [(3, True), (4, True), (5, False), (7, False)])
+def test_the_last_token_is_dropped_behind_both_medians(layer: int, kept: bool) -> None:
+    peaks = {name: dict(values) for name, values in MEDIANS.items()}
+    peaks["comply"][layer, -1] = 0.95
+    choice = cosmic(_table(10, 4, **peaks), 10, _small)
+    assert (_place(choice) == (layer, -1)) is kept
+    assert ((layer, -1) in choice.discarded) is not kept
+
+
+def test_of_two_middle_peaks_the_lower_counts() -> None:
+    peaks = {name: {(2, -3): 0.5, (5, -2): 0.5} for name in ("comply", "refuse")}
+    for layer, kept in ((2, True), (3, False)):
+        changed = {**peaks, "comply": peaks["comply"] | {(layer, -1): 0.95}}
+        choice = cosmic(_table(10, 3, **changed), 10, _small)
+        assert (_place(choice) == (layer, -1)) is kept
+
+
+def test_peaks_of_the_last_fifth_do_not_count() -> None:
+    """The reference code lets them: our candidates end below, and the rest is never scored."""
+    late = {(9, -2): 0.9, (4, -2): 0.5}
+    scores = _table(10, 2, comply=late | {(6, -1): 0.95}, refuse=late)
+    assert _place(cosmic(scores, 10, _small)) == (4, -2)
+    fewer = {n: scores[n] for n in range(8)}
+    assert _place(cosmic(fewer, 10, _small)) == (4, -2)
+
+
+def test_undefined_scores_are_no_peaks() -> None:
+    peaks = {name: {(0, -2): float("nan"), (5, -2): 0.5} for name in ("comply", "refuse")}
+    peaks["comply"][5, -1] = 0.95
+    assert _place(cosmic(_table(10, 2, **peaks), 10, _small)) == (5, -1)
+
+
+def test_with_one_position_only_there_are_no_peaks_to_compare_with() -> None:
+    assert _place(cosmic(_table(10, 1, comply={(7, -1): 0.9}), 10, _small)) == (7, -1)
+
+
+def test_arditi_s_rule_knows_no_median() -> None:
+    assert _place(arditi(_table(10, 4, **MEDIANS, bypass={(7, -1): -1.0}), 10, _small)) == (7, -1)
+
+
+@pytest.mark.parametrize("induce", [0.0, -0.1, float("nan")])
+def test_arditi_s_directions_induce_refusal(induce: float) -> None:
+    scores = _table(10, 2, bypass={(3, -1): -2.0, (2, -1): -1.0}, induce={(3, -1): induce})
+    choice = arditi(scores, 10, _small)
+    assert _place(choice) == (2, -1)
+    assert "induces no refusal" in choice.discarded[3, -1]
+
+
+@pytest.mark.parametrize(
+    ("kl", "by_cosmic", "by_arditi"),
+    [
+        (0.1 - 1e-9, True, True),
+        (0.1, True, False),
+        (0.1 + 1e-9, False, False),
+        (math.nan, False, False),
+    ],
+)
+def test_kl_at_its_limit(kl: float, by_cosmic: bool, by_arditi: bool) -> None:
+    scores = _table(10, 2, comply={(3, -2): 0.9}, bypass={(3, -2): -1.0})
+
+    def asked(layer: int, position: int) -> float:
+        return kl if (layer, position) == (3, -2) else 0.0
+
+    assert (_place(cosmic(scores, 10, asked)) == (3, -2)) is by_cosmic
+    assert (_place(arditi(scores, 10, asked)) == (3, -2)) is by_arditi
+
+
+def test_kl_is_asked_for_best_first_and_no_more_than_needed() -> None:
+    scores = _table(10, 2, comply={(3, -2): 0.9, (4, -2): 0.8, (5, -2): 0.7})
+    asked = []
+
+    def kl(layer: int, position: int) -> float:
+        asked.append((layer, position))
+        return 0.5 if layer == 3 else 0.05
+
+    choice = cosmic(scores, 10, kl)
+    assert asked == [(3, -2), (4, -2)] and _place(choice) == (4, -2)
+    assert choice.discarded[3, -2] == "changes harmless answers (KL 0.500)"
+
+
+def test_nothing_that_passes_is_an_error_with_reasons() -> None:
+    with pytest.raises(NoDirectionError, match="of 20 passes the rule of cosmic.*KL 0.500"):
+        cosmic(_table(10, 2), 10, _large)
+    with pytest.raises(NoDirectionError, match="arditi.*induces no refusal"):
+        arditi(_table(10, 1, induce={(n, -1): -1.0 for n in range(10)}), 10, _small)
+
+
+def test_a_choice_at_named_layers_only() -> None:
+    scores = _table(
+        10, 2, comply={(3, -2): 0.9, (5, -2): 0.7}, bypass={(3, -2): -2.0, (5, -2): -1.0}
+    )
+    for rule in (cosmic, arditi):
+        assert _place(rule(scores, 10, _small, layers=[5, 6])) == (5, -2)
+        with pytest.raises(NoDirectionError, match="not below layer 8"):
+            rule(scores, 10, _small, layers=[8, 9])
+        with pytest.raises(ValueError, match=r"layers \[12\] were not scored"):
+            rule(scores, 10, _small, layers=[12])
+
+
+def test_the_medians_are_those_of_all_layers_even_at_named_ones() -> None:
+    peaks = {name: dict(values) for name, values in MEDIANS.items()}
+    peaks["comply"][7, -1] = 0.95
+    assert _place(cosmic(_table(10, 4, **peaks), 10, _small, layers=[7]))[1] != -1
+
+
+def test_random_tables_are_decided_as_literally() -> None:
+    """Coarse values, so that ties are common; some undefined."""
+    rng, decided = np.random.default_rng(0), 0
+    for _ in range(300):
+        n_layers, n_pos = int(rng.integers(5, 15)), int(rng.integers(1, 6))
+        values = rng.integers(-3, 4, size=(n_layers, n_pos, 5)) / 10
+        values[..., 4] = 0.04 + 0.4 * np.abs(values[..., 4])
+        values[..., :4][rng.random((n_layers, n_pos, 4)) < 0.05] = np.nan
+        columns = range(-n_pos, 0)
+        found = {(p, n): Scores(*values[n, p].tolist()) for p in columns for n in range(n_layers)}
+        scores = {
+            n: {name: values[n, :, k].tolist() for k, name in enumerate(NAMES)}
+            for n in range(n_layers)
+        }
+
+        def kl(layer: int, position: int, values: Any = values) -> float:
+            return float(values[layer, position, 4])
+
+        literally = choose_cosmic(found, n_layers, peaks_below=int(0.8 * n_layers))
+        assert _chosen(cosmic, scores, n_layers, kl) == literally
+        assert _chosen(arditi, scores, n_layers, kl) == choose_arditi(found, n_layers)
+        decided += literally is not None
+    assert decided > 250
+
+
+@pytest.mark.parametrize(("n_layers", "n"), [(1, 1), (5, 1), (9, 1), (10, 1), (19, 1), (20, 2)])
+def test_the_evaluation_layers_are_a_tenth_but_at_least_one(n_layers: int, n: int) -> None:
+    angle = torch.linspace(0.1, 1.0, n_layers).flip(0)
+    positive = torch.tensor([1.0, 0.0]).expand(n_layers, -1)
+    negative = torch.stack([angle.cos(), angle.sin()], 1)
+    assert evaluation_layers(positive, negative) == tuple(range(n))
+
+
+def test_evaluation_layers_come_least_cosine_first_and_ties_lowest_first() -> None:
+    cosines = torch.tensor([0.9] * 20)
+    cosines[[4, 12, 17]] = torch.tensor([0.5, 0.2, 0.2])
+    positive = torch.tensor([1.0, 0.0]).expand(20, -1)
+    negative = torch.stack([cosines, (1 - cosines**2).sqrt()], 1)
+    assert evaluation_layers(positive, negative) == (12, 17)
+    assert evaluation_layers(positive, 3 * negative) == (12, 17)
