@@ -1,0 +1,189 @@
+"""Coherent and garbled refusals at every tested depth."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from figures.marks import bars, numbers
+from figures.refusal.looks import WORKS, at_depths, failed_notes, in_percent, methods, percent, rate
+from figures.refusal.panels import Panels, panels, title_lines
+from figures.rows import absent, n_range, records, select, values_of, where
+from figures.style import BLACK, Look, finish, nothing, number, plain
+from figures.words import Cell
+
+_WIDE = 0.84
+"""Of the room between two depths, what bars take."""
+
+
+def by_depth(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
+    """One panel a model; at each depth one stack a method."""
+    table = at_depths(tables["conditions"], "test")
+    if table.empty:
+        return nothing("No figure “by_depth”", "no depth was tested on test prompts")
+    looks, models = methods(table), values_of(table, "model")
+    place = panels(models, 3, 210)
+    for k, model in enumerate(models):
+        _panel(place, k, select(table, model=model), looks)
+        _chosen(place, k, table, tables.get("verdicts"), model, looks)
+    figure = place.figure
+    figure.update_yaxes(range=[0, 114], tickvals=[0, 20, 60, 100])
+    for row, col in place.at:
+        if col == 1:
+            figure.update_yaxes(title_text="refused, %", row=row, col=col)
+    _keys(figure, looks)
+    figure.update_layout(barmode="overlay")
+    notes = failed_notes(tables)
+    return finish(figure, _title(table, looks), _caption(table), notes, room=title_lines(figure))
+
+
+def _panel(place: Panels, k: int, table: pd.DataFrame, looks: Mapping[str, Look]) -> None:
+    """Its own depths, from shallow to deep: models need not share them."""
+    shares = sorted(values_of(table, "share"))
+    for m, (method, look) in enumerate(looks.items()):
+        rows = select(table, source=method)
+        if len(rows):
+            x = [shares.index(share) + _aside(m, len(looks)) for share in rows["share"].tolist()]
+            _stack(place, k, rows, x, 0.94 * _WIDE / len(looks), look)
+    row, col = place.at[k]
+    place.figure.update_xaxes(
+        tickvals=list(range(len(shares))),
+        ticktext=[_tick(select(table, share=share)) for share in shares],
+        range=[-0.6, len(shares) - 0.4],
+        showgrid=False,
+        row=row,
+        col=col,
+    )
+
+
+def _aside(m: int, n: int) -> float:
+    """How far the bars of method m of n stand from the middle."""
+    return (m - (n - 1) / 2) * _WIDE / n
+
+
+def _tick(rows: pd.DataFrame) -> str:
+    cell = records(rows)[0]
+    block = "" if absent(cell["layer"]) else f"<br>block {cell['layer']:.0f}"
+    return f"{number(100 * cell['share'])} %{block}"
+
+
+def _stack(
+    place: Panels, k: int, rows: pd.DataFrame, x: Sequence[float], width: float, look: Look
+) -> None:
+    row, col = place.at[k]
+    hover = [_hover(cell, look) for cell in records(rows)]
+    coherent = in_percent(rows, "coherent")
+    garbled = numbers(rate(rows, "garbled"))
+    whole = {"color": look.colour}
+    hatched = {
+        "color": look.faint(0.25),
+        "pattern": {"shape": "/", "fgcolor": look.colour, "size": 5, "solidity": 0.25},
+        "line": {"color": look.colour, "width": 0.6},
+    }
+    parts = (
+        ("coherent", numbers(coherent["estimate"]), None, whole, bars(coherent, BLACK, 1.0)),
+        ("garbled", garbled, numbers(coherent["estimate"]), hatched, None),
+    )
+    for name, y, base, marker, error in parts:
+        place.figure.add_bar(
+            x=list(x),
+            y=y,
+            base=base,
+            width=width,
+            name=f"{look.label}, {name}",
+            marker=marker,
+            error_y=error,
+            hovertext=hover,
+            hoverinfo="text",
+            showlegend=False,
+            row=row,
+            col=col,
+        )
+
+
+def _chosen(
+    place: Panels,
+    k: int,
+    table: pd.DataFrame,
+    verdicts: pd.DataFrame | None,
+    model: object,
+    looks: Mapping[str, Look],
+) -> None:
+    """A mark above the depth that was chosen on validation prompts."""
+    if verdicts is None or verdicts.empty:
+        return
+    shares = sorted(values_of(select(table, model=model), "share"))
+    for m, (method, look) in enumerate(looks.items()):
+        rows = select(table, model=model, source=method)
+        at = select(verdicts, model=model, method=method, choice="best depth on validation")
+        hits = where(rows, rows["layer"].isin(at["layer"]) & rows["dose"].isin(at["dose"]))
+        x = [shares.index(share) + _aside(m, len(looks)) for share in hits["share"].tolist()]
+        marker = {"symbol": "triangle-down", "size": 8, "color": look.colour}
+        row, col = place.at[k]
+        place.figure.add_scatter(
+            x=x[:1],
+            y=[109] * len(x[:1]),
+            mode="markers",
+            name=f"{look.label}, chosen",
+            marker=marker,
+            showlegend=False,
+            hoverinfo="skip",
+            row=row,
+            col=col,
+        )
+
+
+def _keys(figure: go.Figure, looks: Mapping[str, Look]) -> None:
+    for look in looks.values():
+        for words, marker in (
+            ("coherent", {"symbol": "square", "color": look.colour}),
+            ("garbled", {"symbol": "square", "color": look.faint(0.25)}),
+            ("chosen depth", {"symbol": "triangle-down", "color": look.colour}),
+        ):
+            outline = {"color": look.colour, "width": 1}
+            figure.add_scatter(
+                x=[None],
+                y=[None],
+                mode="markers",
+                name=f"{look.label}, {words}",
+                marker={**marker, "size": 11, "line": outline},
+            )
+
+
+def _hover(cell: Cell, look: Look) -> str:
+    dose = cell.get("dose_residual")
+    share = "" if absent(dose) else f", dose {dose:.3g}"
+    return (
+        f"<b>{plain(cell['model'])}, {look.label}</b><br>depth {percent(cell['share'])}{share}<br>"
+        f"coherent refusals {percent(cell['coherent'])} [{percent(cell.get('coherent_low'))}, "
+        f"{percent(cell.get('coherent_high'))}]<br>garbled {percent(cell['garbled'])}<br>"
+        f"n = {cell['n']:.0f}"
+    )
+
+
+def _title(table: pd.DataFrame, looks: Mapping[str, Look]) -> str:
+    n = len(values_of(table, "model"))
+    found = []
+    for method, look in looks.items():
+        rows = select(table, source=method)
+        hits = where(rows, rows["coherent"] >= WORKS / 100)
+        span = sorted(values_of(hits, "share"))
+        at = f" ({_span(span)} of the depth)" if span else ""
+        found.append(f"{look.label} in {len(values_of(hits, 'model'))} of {n} models{at}")
+    return f"At one tested depth or more, {WORKS} % of requests are refused: {', '.join(found)}"
+
+
+def _span(shares: Sequence[float]) -> str:
+    ends = [number(100 * share) for share in (shares[0], shares[-1])]
+    return f"{ends[0]} %" if ends[0] == ends[1] else f"{ends[0]}–{ends[1]} %"
+
+
+def _caption(table: pd.DataFrame) -> str:
+    return (
+        "Answers to benign test requests with the direction added from this depth on: coherent "
+        "refusals (full colour, 95 % Wilson interval over unique prompts, "
+        f"n = {n_range(table)}), garbled ones (hatched); the rest up to 100 % are normal answers. "
+        "At each depth the dose is the one with the most coherent refusals on other prompts, so "
+        "doses differ from bar to bar. Triangle: the depth chosen on those other prompts. The best "
+        "of several depths is high by selection: the figure of verdicts shows the chosen one only."
+    )
