@@ -3,6 +3,7 @@
 python -m benchmarks homeostasis
 python -m benchmarks generation
 python -m benchmarks loading
+python -m benchmarks steering
 """
 
 import platform
@@ -13,14 +14,16 @@ from typing import Annotated, Literal
 
 import tyro
 
-BENCHMARKS = ("homeostasis", "generation", "loading")
+BENCHMARKS = ("homeostasis", "generation", "loading", "steering")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """Ratios, because machines differ and are noisy; medians of interleaved rounds."""
 
-    benchmark: Annotated[Literal["homeostasis", "generation", "loading"], tyro.conf.Positional]
+    benchmark: Annotated[
+        Literal["homeostasis", "generation", "loading", "steering"], tyro.conf.Positional
+    ]
     """What to measure."""
     rounds: int = 5
     """Rounds behind each median."""
