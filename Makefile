@@ -63,6 +63,7 @@ benchmarks: setup
 	$(BIN)/python -m benchmarks homeostasis
 	$(BIN)/python -m benchmarks generation
 	$(BIN)/python -m benchmarks loading
+	$(BIN)/python -m benchmarks steering
 
 clean:
 	rm -rf $(VENV) $(TL3) build runs

@@ -127,6 +127,8 @@ def _started(name: str) -> ModuleType | str:
 
 def _parser(module: ModuleType) -> Callable[[list[str]], object]:
     """Reads arguments as the module does, without doing what they ask for."""
+    if hasattr(module, "STEPS"):
+        return module.read
     if hasattr(module, "PRESETS"):
         from analyses.cli import parse
 

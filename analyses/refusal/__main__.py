@@ -32,20 +32,24 @@ STEPS: dict[str, tuple[type[Any], str]] = {
 }
 
 
-def main(args: list[str] | None = None) -> int:
-    given = sys.argv[1:] if args is None else args
-    step = given[0] if given else "--help"
+def read(args: list[str]) -> Verify | Families:
+    """Settings of the step that the first word names; SystemExit for another word, or as `parse`."""
+    step = args[0] if args else "--help"
     if step in ("-h", "--help"):
         sys.stdout.write(f"{__doc__}\n" + "".join(f"{k:<10} {v[1]}\n" for k, v in STEPS.items()))
-        return OK
+        raise SystemExit(OK)
     if step not in STEPS:
         sys.stderr.write(f"unknown step {step!r}; there is: {', '.join(STEPS)}\n")
-        return BAD_INPUT
+        raise SystemExit(BAD_INPUT)
     kind, question = STEPS[step]
-    config = parse(kind, question, given[1:], PRESETS[step], SIZES)
+    return parse(kind, question, args[1:], PRESETS[step], SIZES)
+
+
+def main(args: list[str] | None = None) -> int:
+    config = read(sys.argv[1:] if args is None else args)
     log_to_terminal()
     try:
-        return _verify(config) if step == "verify" else _families(config)
+        return _verify(config) if isinstance(config, Verify) else _families(config)
     except ValueError as error:
         log.error("%s", error)
         return BAD_INPUT

@@ -54,7 +54,6 @@ class Steered(Common):
     """Length of answers while depth and dose are chosen."""
     random_directions: int = 5
     """Random directions of equal length that get the same search."""
-    resamples: int = 10_000
     executor: Literal["serial", "processes", "ray"] = "serial"
     """Models one after the other, side by side on this machine, or on a Ray cluster."""
     workers: int = 2

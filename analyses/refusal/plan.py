@@ -99,8 +99,7 @@ class Plan:
         names = (
             "methods", "depths", "low_depths", "doses", "dose_unit", "span", "positions",
             "dim_prompts", "cosmic_prompts", "selection_prompts", "validation_prompts", "n_test",
-            "new_tokens", "search_tokens", "random_directions", "seed", "resamples",
-            "skip_verification",
+            "new_tokens", "search_tokens", "random_directions", "seed",
         )  # fmt: skip
         return Spec(
             analysis="refusal",

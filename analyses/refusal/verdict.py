@@ -30,14 +30,15 @@ def uncertain(low: float, high: float) -> bool:
 
 def layer_pattern(rates: Sequence[float]) -> str:
     """*peak*, *gradual* or *flat* of the coherent rates at ascending depths."""
+    # Rounded, because 0.8 - 0.6 is more than 0.2 to a computer.
     values = np.array(rates, float)
-    if np.ptp(values) <= FLAT:
+    if round(np.ptp(values), 9) <= FLAT:
         return "flat"
     best = int(values.argmax())
     beside = [values[i] for i in (best - 1, best + 1) if 0 <= i < len(values)]
-    if all(values[best] - other > PEAK for other in beside):
+    if all(round(values[best] - other, 9) > PEAK for other in beside):
         return "peak"
-    steps = np.diff(values)
+    steps = np.diff(values).round(9)
     return "gradual" if (steps >= -FLAT).all() or (steps <= FLAT).all() else "mixed"
 
 
@@ -61,7 +62,9 @@ def _judged(mine: pd.DataFrame, model: str, method: str, own: bool) -> list[dict
     (plain,) = records(select(mine, phase="test", source="none"))
     controls = [_control(mine, name) for name in _controls(mine)]
     random = [c for c in controls if c["source"].startswith("random")]
-    depths = records(select(mine, phase="test", source=method))
+    depths = sorted(
+        records(select(mine, phase="test", source=method)), key=lambda tested: tested["layer"]
+    )
     curve = [r["coherent"] for r in depths if r["depth"] != "free" and r["dose"] > 0]
     worst = max(random, key=lambda c: c["coherent"], default=None)
     return [
