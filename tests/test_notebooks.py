@@ -30,7 +30,7 @@ def source(cell: dict[str, Any]) -> str:
 
 
 def test_the_notebooks_are_there() -> None:
-    names = ["01_quickstart", "02_homeostasis", "03_cross_architecture"]
+    names = ["01_quickstart", "02_homeostasis", "03_cross_architecture", "04_refusal"]
     assert [path.stem for path in NOTEBOOKS] == names
 
 
@@ -66,7 +66,7 @@ def test_links_and_commands_in_the_prose_are_good(path: Path) -> None:
         assert not any(problems), problems
 
 
-@pytest.mark.parametrize("name", ["02_homeostasis", "03_cross_architecture"])
+@pytest.mark.parametrize("name", ["02_homeostasis", "03_cross_architecture", "04_refusal"])
 def test_every_figure_is_shown_and_explained(name: str) -> None:
     figures = import_module(f"figures.{name[3:]}").FIGURES
     content = json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text("utf-8"))

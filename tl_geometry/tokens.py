@@ -110,6 +110,14 @@ def encode_chat(model: Model, conversations: Sequence[Conversation]) -> list[lis
     return [list(row) for row in ids]
 
 
+def encode_requests(model: Model, texts: Sequence[str]) -> list[list[int]]:
+    """Ids of each text as a user's only turn, ready to answer; as plain text where the tokenizer
+    has no chat template."""
+    if model.tokenizer.chat_template is None:
+        return encode(model, texts)
+    return encode_chat(model, [[{"role": "user", "content": text}] for text in texts])
+
+
 def pad(model: Model, ids: Sequence[Sequence[int]]) -> TokenBatch:
     """Left-pad token lists into one batch on the model's device.
 

@@ -33,7 +33,7 @@ STEPS: dict[str, tuple[type[Any], str]] = {
 
 
 def read(args: list[str]) -> Verify | Families:
-    """Settings of the step that the first word names; SystemExit for another word, or as `parse`."""
+    """Settings of the step that the first word names; SystemExit for another one, or as `parse`."""
     step = args[0] if args else "--help"
     if step in ("-h", "--help"):
         sys.stdout.write(f"{__doc__}\n" + "".join(f"{k:<10} {v[1]}\n" for k, v in STEPS.items()))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from math import inf
 from typing import Any
 
 from analyses.refusal.effects import side_effects, steered_with, without_direction
@@ -73,12 +74,17 @@ def best(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     found = {}
     for kind in KINDS:
         mine = [row for row in rows if row["kind"] == kind]
-        gentle = [row for row in mine if row["kl"] < MAX_KL]
+        gentle = [row for row in mine if _kl(row) < MAX_KL]
         if gentle:
             found[kind] = min(gentle, key=lambda row: (-answered(row), row["kl"]))
         elif mine:
-            found[kind] = min(mine, key=lambda row: row["kl"])
+            found[kind] = min(mine, key=_kl)
     return found
+
+
+def _kl(row: dict[str, Any]) -> float:
+    """A record has no NaN but null, where the edit left no probabilities to compare."""
+    return inf if row["kl"] is None else row["kl"]
 
 
 def answered(row: dict[str, Any]) -> int:

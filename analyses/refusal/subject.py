@@ -13,7 +13,7 @@ from tl_geometry.capture import last_logits
 from tl_geometry.directions import ClassMeans, class_means
 from tl_geometry.models import Model
 from tl_geometry.prompts import Request
-from tl_geometry.tokens import Ids, batches, encode, encode_chat, n_post_instruction
+from tl_geometry.tokens import Ids, batches, encode, encode_requests, n_post_instruction
 
 OPENS = 4.0
 """A token opens refusals if it is this many times likelier after harmful requests …"""
@@ -31,10 +31,7 @@ class Subject:
 
     def ids(self, requests: Sequence[Request]) -> list[list[int]]:
         """Each request as a chat turn (as plain text for a model without a chat template)."""
-        texts = [request.text for request in requests]
-        if self.model.tokenizer.chat_template is None:
-            return encode(self.model, texts)
-        return encode_chat(self.model, [[{"role": "user", "content": text}] for text in texts])
+        return encode_requests(self.model, [request.text for request in requests])
 
     @cached_property
     def neutral(self) -> tuple[list[list[int]], list[list[int]]]:
