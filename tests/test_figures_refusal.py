@@ -1,6 +1,7 @@
 """Figures of the refusal analysis show the numbers of their tables, and say what they cannot."""
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -71,12 +72,56 @@ def verdicts(
     return pd.DataFrame(rows)
 
 
+def bypasses(models: Sequence[str]) -> pd.DataFrame:
+    rows = []
+    for model in models:
+        for k, kind in enumerate(("linear", "affine", "negative")):
+            row = {"model": model, "kind": kind, "source": "dim", "depth": "0.4", "layer": 4}
+            row |= {"dose": -0.1, "kl": (0.01, 0.05, 0.3)[k], "nll": 2.1, "nll_untouched": 2.0}
+            row |= {"refusal_before": 0.9, "refusal_after": 0.2 * k, **rates(0.1 * k, 0.1)}
+            rows.append(row | {"fewer_refusals": 1 - 0.2 * k / 0.9})
+    return pd.DataFrame(rows)
+
+
+def selection(models: Sequence[str], methods: Sequence[str]) -> pd.DataFrame:
+    rows = []
+    for model, method, layer in itertools.product(models, methods, range(8)):
+        for position in (-2, -1):
+            better = 0.1 * layer - abs(position)
+            scores = {"comply": better, "refuse": 1.0, "bypass": -better, "induce": 1.0}
+            undefined = dict.fromkeys(scores, math.nan) if layer == 0 else scores
+            where = {"layer": layer, "depth_percent": 10.0 * layer, "position": position}
+            rows.append({"model": model, "method": method, **where, **undefined})
+    return pd.DataFrame(rows)
+
+
+def directions(models: Sequence[str], methods: Sequence[str]) -> pd.DataFrame:
+    rows = []
+    for model, source, depth in itertools.product(models, methods, ("0.2", "free")):
+        layer = 7 if depth == "free" else 2
+        where = {"layer": layer, "depth_percent": 10.0 * layer, "position": -2}
+        rows.append({"model": model, "source": source, "depth": depth, **where, "norm": 3.0})
+    return pd.DataFrame(rows)
+
+
+def cosines(models: Sequence[str]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"model": m, "state": s, "depth_percent": 10.0 * s, "cosine": 0.9 - 0.02 * s if s else None}
+        for m in models
+        for s in range(N_LAYERS + 1)
+    )
+
+
 def every_table(
     models: Sequence[str] = ("alpha", "beta"), methods: Sequence[str] = ("dim", "cosmic")
 ) -> Tables:
     missing = [("model", "gamma", HOSTILE), ("beta", "dim|free", "no candidate passes")]
     return {
         "verdicts": verdicts(models, methods),
+        "bypass": bypasses(models),
         "conditions": conditions(models, methods),
+        "directions": directions(models, methods),
+        "selection": selection(models, methods),
+        "cosines": cosines(models),
         "missing": pd.DataFrame(missing, columns=["what", "id", "reason"]),
     }

@@ -6,7 +6,17 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from figures.marks import bars, numbers
-from figures.refusal.looks import WORKS, at_depths, failed_notes, in_percent, methods, percent, rate
+from figures.refusal.looks import (
+    WORKS,
+    at_depths,
+    chosen,
+    failed_notes,
+    in_percent,
+    methods,
+    percent,
+    rate,
+    span,
+)
 from figures.refusal.panels import Panels, panels, title_lines
 from figures.rows import absent, n_range, records, select, values_of, where
 from figures.style import BLACK, Look, finish, nothing, number, plain
@@ -22,10 +32,9 @@ def by_depth(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     if table.empty:
         return nothing("No figure “by_depth”", "no depth was tested on test prompts")
     looks, models = methods(table), values_of(table, "model")
-    place = panels(models, 3, 210)
+    place = panels(models, 3, 210, gap=88)
     for k, model in enumerate(models):
-        _panel(place, k, select(table, model=model), looks)
-        _chosen(place, k, table, tables.get("verdicts"), model, looks)
+        _panel(place, k, select(table, model=model), looks, tables.get("verdicts"))
     figure = place.figure
     figure.update_yaxes(range=[0, 114], tickvals=[0, 20, 60, 100])
     for row, col in place.at:
@@ -37,13 +46,21 @@ def by_depth(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     return finish(figure, _title(table, looks), _caption(table), notes, room=title_lines(figure))
 
 
-def _panel(place: Panels, k: int, table: pd.DataFrame, looks: Mapping[str, Look]) -> None:
+def _panel(
+    place: Panels,
+    k: int,
+    table: pd.DataFrame,
+    looks: Mapping[str, Look],
+    verdicts: pd.DataFrame | None,
+) -> None:
     """Its own depths, from shallow to deep: models need not share them."""
     shares = sorted(values_of(table, "share"))
     for m, (method, look) in enumerate(looks.items()):
         rows = select(table, source=method)
         if len(rows):
             x = [shares.index(share) + _aside(m, len(looks)) for share in rows["share"].tolist()]
+            at = chosen(rows, verdicts)["share"].tolist()
+            _mark(place, k, [x[rows["share"].tolist().index(share)] for share in at], look)
             _stack(place, k, rows, x, 0.94 * _WIDE / len(looks), look)
     row, col = place.at[k]
     place.figure.update_xaxes(
@@ -101,36 +118,20 @@ def _stack(
         )
 
 
-def _chosen(
-    place: Panels,
-    k: int,
-    table: pd.DataFrame,
-    verdicts: pd.DataFrame | None,
-    model: object,
-    looks: Mapping[str, Look],
-) -> None:
-    """A mark above the depth that was chosen on validation prompts."""
-    if verdicts is None or verdicts.empty:
-        return
-    shares = sorted(values_of(select(table, model=model), "share"))
-    for m, (method, look) in enumerate(looks.items()):
-        rows = select(table, model=model, source=method)
-        at = select(verdicts, model=model, method=method, choice="best depth on validation")
-        hits = where(rows, rows["layer"].isin(at["layer"]) & rows["dose"].isin(at["dose"]))
-        x = [shares.index(share) + _aside(m, len(looks)) for share in hits["share"].tolist()]
-        marker = {"symbol": "triangle-down", "size": 8, "color": look.colour}
-        row, col = place.at[k]
-        place.figure.add_scatter(
-            x=x[:1],
-            y=[109] * len(x[:1]),
-            mode="markers",
-            name=f"{look.label}, chosen",
-            marker=marker,
-            showlegend=False,
-            hoverinfo="skip",
-            row=row,
-            col=col,
-        )
+def _mark(place: Panels, k: int, x: Sequence[float], look: Look) -> None:
+    """Above the depth that was chosen on validation prompts."""
+    row, col = place.at[k]
+    place.figure.add_scatter(
+        x=list(x),
+        y=[109] * len(x),
+        mode="markers",
+        name=f"{look.label}, chosen",
+        marker={"symbol": "triangle-down", "size": 8, "color": look.colour},
+        showlegend=False,
+        hoverinfo="skip",
+        row=row,
+        col=col,
+    )
 
 
 def _keys(figure: go.Figure, looks: Mapping[str, Look]) -> None:
@@ -151,7 +152,7 @@ def _keys(figure: go.Figure, looks: Mapping[str, Look]) -> None:
 
 
 def _hover(cell: Cell, look: Look) -> str:
-    dose = cell.get("dose_residual")
+    dose = cell["dose_residual"]
     share = "" if absent(dose) else f", dose {dose:.3g}"
     return (
         f"<b>{plain(cell['model'])}, {look.label}</b><br>depth {percent(cell['share'])}{share}<br>"
@@ -167,15 +168,10 @@ def _title(table: pd.DataFrame, looks: Mapping[str, Look]) -> str:
     for method, look in looks.items():
         rows = select(table, source=method)
         hits = where(rows, rows["coherent"] >= WORKS / 100)
-        span = sorted(values_of(hits, "share"))
-        at = f" ({_span(span)} of the depth)" if span else ""
+        shares = sorted(values_of(hits, "share"))
+        at = f" ({span(shares)} of the depth)" if shares else ""
         found.append(f"{look.label} in {len(values_of(hits, 'model'))} of {n} models{at}")
     return f"At one tested depth or more, {WORKS} % of requests are refused: {', '.join(found)}"
-
-
-def _span(shares: Sequence[float]) -> str:
-    ends = [number(100 * share) for share in (shares[0], shares[-1])]
-    return f"{ends[0]} %" if ends[0] == ends[1] else f"{ends[0]}–{ends[1]} %"
 
 
 def _caption(table: pd.DataFrame) -> str:

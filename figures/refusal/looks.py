@@ -1,13 +1,13 @@
 """The looks of methods, what counts as a tested depth, and which models were not measured."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import Any, cast
 
 import pandas as pd
 
 from figures.rows import absent, records, select, values_of, where
-from figures.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILLION, Look, plain
+from figures.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILLION, Look, number, plain
 
 OWN_RULE = "free"
 """The depth column of a method's own choice among all layers."""
@@ -52,6 +52,18 @@ def at_depths(table: pd.DataFrame, phase: str) -> pd.DataFrame:
     return rows.assign(share=share).sort_values("share", kind="stable")
 
 
+def chosen(rows: pd.DataFrame, verdicts: pd.DataFrame | None) -> pd.DataFrame:
+    """Of one model's and method's conditions, the one chosen on validation prompts."""
+    if rows.empty or verdicts is None or verdicts.empty:
+        return rows.head(0)
+    (cell, *_) = records(rows)
+    named = {"model": cell["model"], "method": cell["source"]}
+    at = select(verdicts, choice="best depth on validation", **named)
+    hits = where(rows, [depth_of(depth) is not None for depth in rows["depth"].tolist()])
+    hits = where(hits, hits["layer"].isin(at["layer"]) & hits["dose"].isin(at["dose"]))
+    return hits.head(1)
+
+
 def failed(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     """Models that could not be measured, with the reason."""
     missing = tables.get("missing")
@@ -84,6 +96,12 @@ def _reason(row: Mapping[str, Any]) -> str:
 
 def percent(value: Any) -> str:
     return "unknown" if absent(value) else f"{100 * value:.0f} %"
+
+
+def span(shares: Sequence[float]) -> str:
+    """Ascending shares as `20–60 %`."""
+    ends = [number(100 * share) for share in (shares[0], shares[-1])]
+    return f"{ends[0]} %" if ends[0] == ends[1] else f"{ends[0]}–{ends[1]} %"
 
 
 def rate(table: pd.DataFrame, name: str) -> pd.Series:

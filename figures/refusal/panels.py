@@ -7,8 +7,6 @@ import plotly.graph_objects as go
 
 from figures.style import SMALL, grid, layout, plain, wrap
 
-_GAP = 88
-"""Pixels between rows of panels: two-line ticks, and the title of the next panel."""
 _AROUND = 126
 """Of a figure's height, what is not plot."""
 
@@ -22,13 +20,19 @@ class Panels:
 
 
 def panels(
-    titles: Sequence[str], columns: int, each: int, *, across: float = 0.06, letters: int = 30
+    titles: Sequence[str],
+    columns: int,
+    each: int,
+    *,
+    gap: int = 66,
+    across: float = 0.06,
+    letters: int = 30,
 ) -> Panels:
-    """As many panels as titles (texts of data), row by row, `each` pixels high."""
+    """As many panels as titles (texts of data), row by row, `each` pixels high and `gap` pixels apart."""
     columns = min(columns, len(titles))
     rows = -(-len(titles) // columns)
-    inner = rows * each + (rows - 1) * _GAP
-    gaps = (across if columns > 1 else 0.0, _GAP / inner if rows > 1 else 0.0)
+    inner = rows * each + (rows - 1) * gap
+    gaps = (across if columns > 1 else 0.0, gap / inner if rows > 1 else 0.0)
     blank = [""] * (rows * columns - len(titles))
     shown = [*(wrap(plain(title), letters) for title in titles), *blank]
     figure = grid(rows, columns, shown, height=inner + _AROUND, gaps=gaps)
