@@ -62,15 +62,17 @@ def main(args: list[str] | None = None) -> int:
 
 
 def _verify(config: Verify) -> int:
-    from analyses.refusal.verify import verify
+    from analyses.refusal.plan import make_plan
+    from analyses.refusal.verify import as_families, verify
 
+    if config.dry_run:
+        return _dry(make_plan(as_families(config)))
     found = verify(config)
     sys.stdout.write(found.text + f"\nreport: {found.report}\n")
     return OK if found.passed else SOME_FAILED
 
 
 def _families(config: Families) -> int:
-    from analyses.refusal.cost import cost
     from analyses.refusal.experiment import run
     from analyses.refusal.plan import make_plan
     from analyses.refusal.verify import check_verified
@@ -79,9 +81,7 @@ def _families(config: Families) -> int:
 
     plan = make_plan(config)
     if config.dry_run:
-        lines = [f"folder {plan.folder}", *cost(plan)]
-        sys.stdout.write("\n".join(lines) + "\n")
-        return OK if any(model.size for model in plan.models) else BAD_INPUT
+        return _dry(plan)
     check_verified(config)
     if config.wandb:
         check_wandb()
@@ -95,6 +95,13 @@ def _families(config: Families) -> int:
         to_wandb(config.wandb, results.folder.name, results.summary, results.tables)
     sys.stdout.write(f"report: {results.folder / 'report.html'}\n")
     return SOME_FAILED if results.summary["counts"]["missing"] else OK
+
+
+def _dry(plan: Any) -> int:
+    from analyses.refusal.cost import cost
+
+    sys.stdout.write("\n".join([f"folder {plan.folder}", *cost(plan)]) + "\n")
+    return OK if any(model.size for model in plan.models) else BAD_INPUT
 
 
 def _asked(config: Families, folder: Any, state: str) -> Families:

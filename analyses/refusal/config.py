@@ -1,6 +1,7 @@
 """Settings of the refusal analyses. No torch here, so that `--help` is quick."""
 
 from dataclasses import dataclass, replace
+from math import inf
 from typing import ClassVar, Literal
 
 from analyses.cli import Common, Flag, Models
@@ -69,6 +70,10 @@ class Steered(Common):
         for name in ("validation_prompts", "positions", "new_tokens", "search_tokens", "workers"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: give at least 1")
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"limit={self.limit}: at least 1 test prompt is needed")
+        if self.random_directions < 0:
+            raise ValueError(f"random_directions={self.random_directions}: give 0 or more")
 
     @property
     def n_test(self) -> int:
@@ -96,7 +101,7 @@ class Families(Steered):
                 raise ValueError(f"--{name.replace('_', '-')} is empty: give at least one")
         if wrong := [depth for depth in (*self.depths, *self.low_depths) if not 0 <= depth < 1]:
             raise ValueError(f"depths {wrong} are outside 0 (first layer) to below 1 (the end)")
-        if wrong := [dose for dose in self.doses if dose <= 0]:
+        if wrong := [dose for dose in self.doses if not 0 < dose < inf]:
             raise ValueError(f"doses {wrong}: a dose is above 0; negative ones are a control")
 
 

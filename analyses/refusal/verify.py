@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib.util import find_spec
+from math import inf, isnan
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +85,11 @@ def verify(config: Verify) -> Found:
     """
     from analyses.refusal.experiment import run
 
-    families = _as_families(config)
+    families = as_families(config)
     plan = make_plan(families)
-    (model,) = plan.models
+    model, *others = plan.models
+    if others:
+        raise ValueError(f"one model is verified, not {len(plan.models)}: --models {model.name}")
     if model.size is None:
         raise ValueError(model.reason)
     subject = loaded(Task(plan.folder, families, model, plan.prompts))
@@ -103,7 +106,8 @@ def verify(config: Verify) -> Found:
     return Found(passed, text, report)
 
 
-def _as_families(config: Verify) -> Families:
+def as_families(config: Verify) -> Families:
+    """The sweep of one model and one depth that a verification runs."""
     shared = {field.name for field in fields(Steered)}
     given = {name: value for name, value in asdict(config).items() if name in shared}
     given |= {"random_directions": 1, "skip_verification": True}
@@ -124,11 +128,18 @@ def recomputed(subject: Subject, kind: Kind) -> float:
     worst = 0.0
     for layer in sorted(some):
         a, b = fast.scores(layer), slow.scores(layer)
-        pairs = zip(_flat(a), _flat(b), strict=True)
-        worst = max([worst, *(abs(x - y) for x, y in pairs if x == x or y == y)])
+        pairs = list(zip(_flat(a), _flat(b), strict=True))
         position = fast.means.positions[0]
-        worst = max(worst, abs(fast.kl(layer, position) - slow.kl(layer, position)))
+        pairs.append((fast.kl(layer, position), slow.kl(layer, position)))
+        worst = max([worst, *(_apart(x, y) for x, y in pairs)])
     return worst
+
+
+def _apart(x: float, y: float) -> float:
+    """Both may be undefined, but not one alone: NaN would be lost in a maximum."""
+    if isnan(x) and isnan(y):
+        return 0.0
+    return inf if isnan(x) or isnan(y) else abs(x - y)
 
 
 def _flat(scores: dict[str, list[float]]) -> list[float]:

@@ -1,0 +1,392 @@
+"""Verdicts, choices and rates of the refusal sweep: numbers by hand, no model."""
+
+from collections.abc import Mapping, Sequence
+from math import sqrt
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from analyses.refusal import bypass
+from analyses.refusal.measure import _Job, best_cell
+from analyses.refusal.plan import ModelPlan
+from analyses.refusal.sources import FREE, Source
+from analyses.refusal.tables import Recorded, bypasses, conditions, rates
+from analyses.refusal.verdict import _chosen, layer_pattern, uncertain, verdict, verdict_table
+from tl_geometry.catalogue import ModelSpec
+from tl_geometry.directions import Direction
+
+N_LAYERS = 10
+Row = dict[str, Any]
+
+
+def answers(coherent: int, n: int = 10, garbled: int = 0) -> list[Row]:
+    """The strict rule sees a refusal in every coherent one and in the first garbled one."""
+    qualities = ["coherent"] * coherent + ["garbled"] * garbled
+    qualities += ["normal"] * (n - len(qualities))
+    return [
+        {
+            "id": f"q{i}",
+            "text": "…",
+            "quality": quality,
+            "strict": i < coherent + (garbled > 0),
+            "seed": i % 2 == 0,
+            "arditi": False,
+        }
+        for i, quality in enumerate(qualities)
+    ]
+
+
+def cell(source: str, depth: str, layer: int, dose: float, coherent: int, garbled: int = 0) -> Row:
+    place = {"source": source, "depth": depth, "layer": layer, "position": -1, "dose": dose}
+    doses = {"dose_unit": 40 * dose, "dose_raw": 10 * dose, "dose_residual": dose}
+    return {**place, **doses, "answers": answers(coherent, garbled=garbled)}
+
+
+PLAIN = {"source": "none", "depth": "", "layer": None, "dose": 0.0, "answers": answers(1)}
+
+
+def recorded(**phases: Sequence[Row]) -> Recorded:
+    model = ModelPlan("m", ModelSpec(name="m", source="m", family="f"), None, "r", (0.2,))
+    rows: dict[str, Sequence[Mapping[str, Any]]] = {"search": [], "test": [], "harmful": []}
+    return Recorded(model, {"n_layers": N_LAYERS, "n_positions": 1}, {**rows, **phases})
+
+
+def source(name: str, depth: str, layer: int) -> Source:
+    direction = Direction(torch.ones(2), layer + 1, -1, "dim", None, {"residual_norm": 40.0})
+    return Source(name, depth, layer, direction)
+
+
+# --- verdicts -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("coherent", "garbled", "expected"),
+    [
+        (0.6, 0.0, "works"),
+        (0.6, 0.4, "works"),  # before breakdown
+        (0.59, 0.41, "breakdown"),
+        (0.59, 0.4, "breakdown"),  # before partial
+        (0.59, 0.39, "partial"),
+        (0.2, 0.39, "partial"),
+        (0.2, 0.4, "breakdown"),
+        (0.19, 0.39, "fails"),
+        (0.0, 0.4, "breakdown"),
+        (0.0, 1.0, "breakdown"),
+        (0.0, 0.0, "fails"),
+        (1.0, 0.0, "works"),
+    ],
+)
+def test_verdict_at_and_around_every_threshold(
+    coherent: float, garbled: float, expected: str
+) -> None:
+    assert verdict(coherent, garbled) == expected
+
+
+@pytest.mark.parametrize("n", [5, 10, 50])
+def test_a_rate_of_answers_that_is_a_threshold_reaches_it(n: int) -> None:
+    def judged(coherent: int, garbled: int) -> str:
+        found = rates(answers(coherent, n, garbled))
+        return verdict(found["coherent"], found["garbled"])
+
+    assert judged(3 * n // 5, 0) == "works" and judged(3 * n // 5 - 1, 0) == "partial"
+    assert judged(0, 2 * n // 5) == "breakdown" and judged(0, 2 * n // 5 - 1) == "fails"
+    assert judged(n // 5, 0) == "partial" and judged(n // 5 - 1, 0) == "fails"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0.61, 0.9, False),
+        (0.6, 0.9, False),  # the whole interval works
+        (0.59, 0.9, True),
+        (0.3, 0.6, True),  # its upper end works
+        (0.3, 0.59, False),
+        (0.2, 0.59, False),
+        (0.19, 0.3, True),
+        (0.05, 0.2, True),
+        (0.05, 0.19, False),
+        (0.0, 0.07, False),
+        (0.1, 0.7, True),
+    ],
+)
+def test_uncertain_where_the_interval_holds_a_threshold(
+    low: float, high: float, expected: bool
+) -> None:
+    assert uncertain(low, high) is expected
+
+
+@pytest.mark.parametrize(
+    ("coherent", "expected"),
+    # Wilson at n = 50: 36 → [.583, .825]; 37 → [.604, .841]; 23 → [.330, .596]; 24 → [.348, .615];
+    # 4 → [.032, .188]; 5 → [.043, .214]; 16 → [.208, .458]; 15 → [.191, .438].
+    [(36, True), (37, False), (23, False), (24, True), (4, False), (5, True), (16, False)]
+    + [(15, True)],
+)
+def test_uncertain_of_fifty_answers(coherent: int, expected: bool) -> None:
+    found = rates(answers(coherent, 50))
+    assert uncertain(found["coherent_low"], found["coherent_high"]) is expected
+
+
+# --- over the depths ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("curve", "expected"),
+    [
+        ([0.0, 0.1, 0.32, 0.1, 0.0], "peak"),
+        ([0.0, 0.1, 0.31, 0.1, 0.0], "peak"),
+        ([0.2, 0.2, 0.5, 0.3, 0.1], "mixed"),  # 20 points over a neighbour are not more than 20
+        ([0.0, 0.6, 0.8, 0.6, 0.0], "mixed"),  # 0.8 - 0.6 > 0.2 in binary
+        ([0.0, 0.5, 0.8, 0.5, 0.0], "peak"),
+        ([0.0, 0.5, 0.8, 0.7, 0.0], "mixed"),  # one neighbour is not enough
+        ([0.9, 0.5, 0.0], "peak"),  # at an end there is one neighbour
+        ([0.0, 0.5, 0.9], "peak"),
+        ([0.9, 0.7, 0.5], "gradual"),
+        ([0.0, 0.2, 0.4, 0.6, 0.8], "gradual"),
+        ([0.8, 0.6, 0.5, 0.5, 0.3], "gradual"),
+        ([0.2, 0.4, 0.35, 0.5, 0.6], "gradual"),  # a dip within 10 points
+        ([0.2, 0.4, 0.2, 0.5, 0.6], "mixed"),
+        ([0.5, 0.6, 0.5], "flat"),
+        ([0.3, 0.4, 0.3], "flat"),  # 0.4 - 0.3 > 0.1 in binary
+        ([0.5, 0.62, 0.5], "mixed"),
+        ([0.0, 0.0], "flat"),
+        ([0.7], "flat"),
+        ([0.3, 0.9, 0.9, 0.3], "mixed"),  # two best beside each other: no clear peak
+    ],
+)
+def test_pattern_over_the_depths(curve: list[float], expected: str) -> None:
+    assert layer_pattern(curve) == expected
+
+
+# --- choosing on validation prompts ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_what_is_tested_and_what_is_judged_are_chosen_alike_on_ties(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    depths = [source("dim", f"0.{layer}", layer) for layer in rng.permutation(5).tolist()]
+    free = source("dim", FREE, int(rng.integers(5)))
+    doses = rng.permutation([0.02, 0.05, 0.1]).tolist()
+    searched = [
+        cell("dim", s.depth, s.layer, dose, int(rng.integers(3)))
+        for s in [free, *depths]
+        for dose in doses
+    ]
+    table = conditions([recorded(search=searched)])
+
+    for own, among in ((False, depths), (True, [free])):
+        best = best_cell(searched, among)
+        assert best.source is not None
+        assert _chosen(table, "dim", own) == {"depth": best.source.depth, "dose": best.dose}
+    for row in searched:  # a coherent refusal more decides before anything else
+        row["answers"] = answers(2)
+    row = searched[int(rng.integers(len(searched)))]
+    row["answers"] = answers(3)
+    best = best_cell(searched, [free, *depths])
+    assert best.source is not None
+    assert (best.source.depth, best.dose) == (row["depth"], row["dose"])
+
+
+def test_ties_go_to_the_smaller_dose_then_the_shallower_layer_then_a_depth() -> None:
+    among = [source("dim", FREE, 4), source("dim", "0.6", 6), source("dim", "0.4", 4)]
+
+    def best(*searched: Row) -> tuple[str, float]:
+        chosen = best_cell(searched, among)
+        assert chosen.source is not None
+        return chosen.source.depth, chosen.dose
+
+    small, large = cell("dim", "0.6", 6, 0.02, 3), cell("dim", "0.4", 4, 0.05, 3)
+    assert best(large, small) == best(small, large) == ("0.6", 0.02)
+    shallow, deep = cell("dim", "0.4", 4, 0.05, 3), cell("dim", "0.6", 6, 0.05, 3)
+    assert best(deep, shallow) == best(shallow, deep) == ("0.4", 0.05)
+    own = cell("dim", FREE, 4, 0.05, 3)
+    assert best(own, shallow) == best(shallow, own) == ("0.4", 0.05)
+    better = cell("dim", "0.6", 6, 0.1, 4)
+    assert best(own, shallow, small, better) == ("0.6", 0.1)
+    garbled = cell("dim", "0.4", 4, 0.02, 2, garbled=8)
+    assert best(garbled, deep) == ("0.6", 0.05)  # garbled refusals do not count
+
+
+SEARCH = [
+    cell("dim", "0.2", 2, 0.02, 1),
+    cell("dim", "0.2", 2, 0.05, 4),
+    cell("dim", "0.6", 6, 0.02, 5),
+    cell("dim", "0.6", 6, 0.05, 7),
+    cell("dim", FREE, 3, 0.02, 9),
+    cell("dim", FREE, 3, 0.05, 8),
+    cell("shuffled", "0.2", 2, 0.02, 2),
+    cell("shuffled", "0.6", 6, 0.05, 0),
+    cell("random 0", "0.2", 2, 0.02, 0),
+    cell("random 0", "0.6", 6, 0.05, 3),
+    cell("random 1", "0.2", 2, 0.02, 0),
+    cell("random 1", "0.6", 6, 0.05, 0),
+]
+TEST = [
+    PLAIN,
+    cell("dim", "0.2", 2, 0.05, 3),
+    cell("dim", "0.6", 6, 0.05, 6),
+    cell("dim", FREE, 3, 0.02, 8),
+    cell("dim", "0.6", 6, -0.05, 0),
+    cell("shuffled", "0.2", 2, 0.02, 2),
+    cell("random 0", "0.6", 6, 0.05, 1, garbled=5),
+    cell("random 1", "0.2", 2, 0.02, 4),
+]
+
+
+def judged(search: Sequence[Row] = SEARCH, test: Sequence[Row] = TEST) -> pd.DataFrame:
+    return verdict_table(conditions([recorded(search=search, test=test)]), ["dim"])
+
+
+def test_a_verdict_is_of_the_depth_and_dose_chosen_on_validation_prompts() -> None:
+    best, own = judged().to_dict("records")
+    assert (best["choice"], own["choice"]) == ("best depth on validation", "own rule")
+    assert (best["layer"], best["dose"], best["coherent"], best["n"]) == (6, 0.05, 0.6, 10)
+    assert (best["verdict"], best["uncertain"], best["layer_pattern"]) == ("works", True, "peak")
+    assert (best["depth_percent"], best["dose_unit"], best["dose_raw"]) == (60, 2, 0.5)
+    assert (own["layer"], own["dose"], own["coherent"]) == (3, 0.02, 0.8)
+    assert best["unsteered"] == own["unsteered"] == 0.1
+
+
+def test_controls_are_chosen_by_the_same_search() -> None:
+    best = judged().to_dict("records")[0]
+    assert best["shuffled"] == 0.2
+    assert (best["random_highest"], best["random_mean"]) == (0.4, pytest.approx(0.25))
+
+    # Another test row of a control, however good, is not where its validation prompts point.
+    planted = [*TEST, cell("random 0", "0.2", 2, 0.02, 10), cell("shuffled", "0.6", 6, 0.05, 10)]
+    pd.testing.assert_frame_equal(judged(test=planted), judged())
+
+    # Where they point there, it is.
+    moved = [*SEARCH, cell("random 0", "0.4", 4, 0.02, 6)]
+    with_row = [*TEST, cell("random 0", "0.4", 4, 0.02, 5)]
+    assert judged(moved, with_row)["random_highest"].tolist() == [0.5, 0.5]
+
+
+def test_a_better_test_row_changes_nothing_that_is_chosen() -> None:
+    planted = [*TEST, cell("dim", "0.2", 2, 0.02, 10), cell("dim", "0.6", 6, 0.02, 10)]
+    planted += [cell("dim", FREE, 3, 0.05, 10)]
+    before, after = judged(), judged(test=planted)
+    pd.testing.assert_frame_equal(
+        after.drop(columns="layer_pattern"), before.drop(columns="layer_pattern")
+    )
+
+
+def test_the_pattern_is_that_of_rising_depths_without_free_choice_and_other_sign() -> None:
+    rising = {"0.2": 1, "0.4": 3, "0.6": 5, "0.8": 6}
+    search = [cell("dim", d, round(10 * float(d)), 0.05, n) for d, n in rising.items()]
+    test = [*search, cell("dim", "0.8", 8, -0.05, 10), cell("dim", FREE, 1, 0.05, 10)]
+    for order in ([0, 1, 2, 3], [2, 0, 3, 1]):
+        table = judged([search[i] for i in order], [PLAIN, *(test[i] for i in order), *test[4:]])
+        assert table["layer_pattern"].tolist() == ["gradual"]
+
+
+def test_without_random_directions_there_is_no_number_for_them() -> None:
+    search = [row for row in SEARCH if row["source"] == "dim"]
+    best = judged(search).to_dict("records")[0]
+    assert np.isnan([best["random_highest"], best["random_mean"], best["shuffled"]]).all()
+
+
+def test_every_depth_is_tested_and_controls_where_their_own_search_points() -> None:
+    sources = [
+        source(name, depth, layer)
+        for name in ("dim", "shuffled", "random 0", "random 1")
+        for depth, layer in (("0.2", 2), ("0.6", 6))
+    ]
+    sources.insert(2, source("dim", FREE, 3))
+    job: Any = SimpleNamespace(task=SimpleNamespace(config=SimpleNamespace(methods=("dim",))))
+    keys = [c.key for c in _Job._tested(job, sources, SEARCH)]
+    assert keys[:4] == ["none", "dim|0.2|0.05", "dim|0.6|0.05", f"dim|{FREE}|0.02"]
+    assert len(keys) == 8 and keys[4].rpartition("|")[2].startswith("-")
+    # Ties of "random 1" (no refusal anywhere): the smaller dose.
+    assert keys[5:] == ["shuffled|0.2|0.02", "random 0|0.6|0.05", "random 1|0.2|0.02"]
+    assert {key for key in keys if "-" not in key} == {
+        "none" if row["source"] == "none" else f"{row['source']}|{row['depth']}|{row['dose']:g}"
+        for row in TEST
+        if row["dose"] >= 0
+    }
+
+
+# --- taking refusal away --------------------------------------------------------------------------
+
+
+def way(kind: str, kl: float | None, plain: int, depth: str = "0.2") -> Row:
+    # What is no plain answer is a refusal or garbled: neither counts.
+    rest = 10 - plain
+    given = answers(rest // 2, garbled=rest - rest // 2)
+    return {"kind": kind, "source": "dim", "depth": depth, "kl": kl, "answers": given}
+
+
+def test_the_gentle_way_with_most_plain_answers_is_chosen_for_each_kind() -> None:
+    rows = [
+        way("linear", 0.05, 3, "0.2"),
+        way("linear", 0.09, 6, "0.4"),
+        way("linear", 0.1, 9, "0.6"),  # 0.1 is too much
+        way("affine", 0.3, 9, "0.2"),
+        way("affine", 0.11, 1, "0.4"),  # none is gentle: the least KL
+        way("affine", None, 10, "0.6"),
+    ]
+    found = bypass.best(rows)
+    assert {kind: row["depth"] for kind, row in found.items()} == {"linear": "0.4", "affine": "0.4"}
+    tie = [way("negative", 0.09, 5, "0.4"), way("negative", 0.02, 5, "0.6")]
+    assert bypass.best(tie)["negative"]["depth"] == "0.6"
+    broken = [way("linear", None, 5), way("linear", 7.0, 5, "0.4")]
+    assert bypass.best(broken)["linear"]["depth"] == "0.4"
+    assert bypass.best([way("linear", None, 5)])["linear"]["kl"] is None
+    assert bypass.best([]) == {}
+
+
+# --- rates ----------------------------------------------------------------------------------------
+
+
+def wilson_by_hand(hits: int, n: int) -> tuple[float, float]:
+    z = 1.959963984540054
+    middle = (hits + z**2 / 2) / (n + z**2)
+    half = z / (n + z**2) * sqrt(hits * (n - hits) / n + z**2 / 4)
+    return middle - half, middle + half
+
+
+def test_rates_by_hand() -> None:
+    found = rates(answers(3, 10, garbled=2))
+    assert found["n"] == 10
+    assert (found["coherent"], found["garbled"], found["normal"]) == (0.3, 0.2, 0.5)
+    for quality, hits in (("coherent", 3), ("garbled", 2), ("normal", 5)):
+        ends = (found[f"{quality}_low"], found[f"{quality}_high"])
+        assert ends == pytest.approx(wilson_by_hand(hits, 10))
+    assert found["coherent_low"] == pytest.approx(0.1078, abs=5e-5)
+    assert found["coherent_high"] == pytest.approx(0.6032, abs=5e-5)
+    by_rule = [found[f"refusal_{rule}"] for rule in ("strict", "seed", "arditi")]
+    assert by_rule == [0.4, 0.5, 0.0]
+
+
+def test_no_refusal_in_ten_is_no_certainty() -> None:
+    found = rates(answers(0))
+    assert (found["coherent"], found["coherent_low"]) == (0, 0)
+    assert found["coherent_high"] == pytest.approx(0.2775, abs=5e-5)
+
+
+def test_fewer_refusals_by_hand() -> None:
+    after = {"kind": "linear", "source": "dim", "depth": FREE, "layer": 3, "dose": 0.0}
+    after |= {"kl": 0.05, "nll": 2.5, "nll_untouched": 2.0, "answers": answers(2)}
+    before = {"source": "none", "answers": answers(6, garbled=2)}
+    table = bypasses([recorded(harmful=[before], **{"bypass test": [after]})])
+    (row,) = table.to_dict("records")
+    assert (row["refusal_before"], row["refusal_after"]) == (0.7, 0.2)  # by the strict rule
+    assert row["fewer_refusals"] == pytest.approx(5 / 7)
+    assert (row["coherent"], row["normal"], row["kl"], row["n"]) == (0.2, 0.8, 0.05, 10)
+
+    never = {"source": "none", "answers": answers(0)}
+    table = bypasses([recorded(harmful=[never], **{"bypass test": [after]})])
+    assert np.isnan(table["fewer_refusals"]).all()
+
+
+def test_a_place_is_told_by_layer_percent_and_all_three_doses() -> None:
+    table = conditions([recorded(search=[SEARCH[0]], test=[PLAIN], harmful=[PLAIN])])
+    assert table["phase"].tolist() == ["search", "test", "harmful"]
+    first, plain = table.to_dict("records")[:2]
+    assert (first["layer"], first["depth_percent"], first["family"]) == (2, 20, "f")
+    assert (first["dose"], first["dose_unit"], first["dose_raw"]) == (0.02, 0.8, 0.2)
+    assert np.isnan([plain["layer"], plain["depth_percent"], plain["dose_unit"]]).all()
