@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from figures.refusal.answers import SAMPLES, browser
 from figures.style import layout, number
 from tl_geometry.runs.atomic import write_text
 
@@ -54,13 +55,16 @@ def report_html(
         trim_blocks=True,
         lstrip_blocks=True,
     ).get_template("report.html.j2")
+    answers = browser(tables)
+    listed = {name: t for name, t in tables.items() if not (answers and name == SAMPLES)}
     return template.render(
         title=title,
         banner=summary.get("banner"),
         subtitle=" · ".join(_subtitle(summary)),
         headline=summary.get("headline", []),
         figures=[_figure(name, figure) for name, figure in figures.items()],
-        tables=[_table(name, table) for name, table in tables.items()],
+        answers=answers,
+        tables=[_table(name, table) for name, table in listed.items()],
         run=list(_what_was_run(summary)),
         missing=_missing(tables.get("missing")),
         notes=notes,

@@ -28,7 +28,7 @@ def panels(
     across: float = 0.06,
     letters: int = 30,
 ) -> Panels:
-    """As many panels as titles (texts of data), row by row, `each` pixels high and `gap` pixels apart."""
+    """As many panels as titles (texts of data), row by row, `each` pixels high, `gap` apart."""
     columns = min(columns, len(titles))
     rows = -(-len(titles) // columns)
     inner = rows * each + (rows - 1) * gap
