@@ -89,8 +89,8 @@ def samples(found: Sequence[Recorded], plan: Plan) -> pd.DataFrame:
             "phase": phase,
             "kind": row.get("kind", "added"),
             **{name: row.get(name) for name in ("source", "depth", "layer", "dose")},
-            "prompt": asked[answer["id"]],
-            "response": answer["text"],
+            "prompt": _for_csv(asked[answer["id"]]),
+            "response": _for_csv(answer["text"]),
             "quality": answer["quality"],
             **{rule: answer[rule] for rule in RULES},
         }
@@ -99,6 +99,11 @@ def samples(found: Sequence[Recorded], plan: Plan) -> pd.DataFrame:
         for row in one.rows[phase]
         for answer in row["answers"]
     )
+
+
+def _for_csv(text: str) -> str:
+    """A bare carriage return is written without quotes, and read back as the end of the row."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def selection(found: Sequence[Recorded]) -> pd.DataFrame:

@@ -1,0 +1,553 @@
+"""`python -m analyses.refusal`: what it writes, what it survives, what it refuses."""
+
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_runs import frame, rows, tables
+
+OK, BAD_INPUT, SOME_FAILED, INTERRUPTED = 0, 2, 3, 130
+TEMPLATE = (
+    "{% for turn in messages %}<{{ turn.role }}>{{ turn.content }}{% endfor %}"
+    "{% if add_generation_prompt %} <answer>{% endif %}"
+)
+SHARED = (
+    "--dim-prompts 8 --cosmic-prompts 8 --selection-prompts 4 --validation-prompts 4 "
+    "--test-prompts 4 --new-tokens 6 --search-tokens 6 --positions 2 --doses 0.05 0.1"
+)
+SWEEP = f"{SHARED} --random-directions 1 --depths 0.4 0.6"
+SMALLEST = "--methods dim --depths 0.4 --doses 0.05 --random-directions 0 --skip-verification"
+COLUMNS = {
+    "verdicts": {"model", "family", "method", "choice", "verdict", "uncertain", "layer", "dose"}
+    | {"depth_percent", "position", "dose_raw", "dose_unit", "dose_residual", "n", "coherent"}
+    | {"coherent_low", "coherent_high", "garbled", "unsteered", "random_highest", "random_mean"}
+    | {"shuffled", "layer_pattern"},
+    "bypass": {"model", "kind", "source", "depth", "layer", "dose", "kl", "nll", "nll_untouched"}
+    | {"refusal_before", "refusal_after", "fewer_refusals", "n", "normal", "garbled"},
+    "conditions": {"model", "family", "phase", "source", "depth", "layer", "position", "dose"}
+    | {"dose_raw", "dose_unit", "dose_residual", "n", "coherent", "coherent_low", "coherent_high"}
+    | {"garbled", "normal", "refusal_strict", "refusal_seed", "refusal_arditi"},
+    "directions": {"model", "source", "depth", "layer", "position", "score", "kl", "note"},
+    "selection": {"model", "method", "layer", "position", "comply", "refuse", "bypass", "induce"},
+    "cosines": {"model", "state", "depth_percent", "cosine"},
+    "samples": {"model", "phase", "kind", "source", "depth", "dose", "prompt", "response"}
+    | {"quality", "strict", "seed", "arditi"},
+    "missing": {"what", "id", "reason"},
+}
+
+
+@dataclass(frozen=True)
+class Start:
+    """What one start of the program left behind."""
+
+    status: int
+    log: str
+    out: str
+    loaded: tuple[str, ...]
+    """Models whose weights were read, in their order."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """The program in this process, on two tiny chat models."""
+
+    folder: Path
+    checkpoints: tuple[Path, ...]
+    caplog: pytest.LogCaptureFixture
+    capsys: pytest.CaptureFixture[str]
+    loads: list[str]
+
+    def __call__(self, *options: object, models: Sequence[object] = ()) -> Start:
+        given = options_of(models or self.checkpoints, self.folder)
+        return self.plain("families", *given, *options)
+
+    def plain(self, *options: object) -> Start:
+        from analyses.refusal.__main__ import main
+
+        self.caplog.clear()
+        self.capsys.readouterr()
+        self.loads.clear()
+        with self.caplog.at_level(logging.INFO):
+            try:
+                status = main([str(option) for option in options])
+            except SystemExit as stop:
+                status = int(str(stop.code))
+        out, err = self.capsys.readouterr()
+        said = [record.getMessage() for record in self.caplog.records]
+        return Start(status, "\n".join([*said, err]), out, tuple(self.loads))
+
+    def path(self, run: str = "x") -> Path:
+        return self.folder / run
+
+
+def options_of(models: Sequence[object], out: Path, sizes: str = SWEEP) -> list[str]:
+    return [*sizes.split(), "--out", str(out), "--run", "x", "--models", *map(str, models)]
+
+
+@pytest.fixture(scope="module")
+def checkpoints(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
+    """The tiny model with a chat template, and a second one with other weights."""
+    from safetensors.torch import load_file, save_file
+    from transformers import AutoTokenizer
+
+    folder = tmp_path_factory.mktemp("chat")
+    chat, other = folder / "tiny", folder / "other"
+    shutil.copytree(checkpoint, chat)
+    tokenizer: Any = AutoTokenizer.from_pretrained(chat)
+    tokenizer.chat_template = TEMPLATE
+    tokenizer.save_pretrained(chat)
+    shutil.copytree(chat, other)
+    weights = load_file(other / "model.safetensors")
+    weights["model.embed_tokens.weight"] *= 1.5
+    save_file(weights, other / "model.safetensors", metadata={"format": "pt"})
+    return chat, other
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick() -> Iterator[None]:
+    """Without figures, and with side effects on four short texts instead of sixty long ones."""
+    from tl_geometry.prompts import NeutralText
+
+    texts = tuple(NeutralText(f"n{i}", f"The harbour opened in year {i}") for i in range(4))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("analyses.refusal.plan.load_neutral", lambda _: texts)
+        patch.setattr("figures.redraw", lambda *_, **__: [])
+        # Sums depend on the number of threads, here and in worker processes.
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
+
+
+@pytest.fixture(scope="module")
+def whole(checkpoints: tuple[Path, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An uninterrupted run; only to be read."""
+    from analyses.refusal.__main__ import main
+
+    out = tmp_path_factory.mktemp("whole")
+    assert main(["families", *options_of(checkpoints, out), "--skip-verification"]) == OK
+    return out / "x"
+
+
+@pytest.fixture
+def program(
+    tmp_path: Path,
+    checkpoints: tuple[Path, ...],
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Program:
+    from tl_geometry.models import load_model
+
+    loads: list[str] = []
+
+    def noted(name: str, **options: Any) -> Any:
+        loads.append(Path(name).name)
+        return load_model(name, **options)
+
+    monkeypatch.setattr("analyses.refusal.measure.load_model", noted)
+    return Program(tmp_path / "runs", checkpoints, caplog, capsys, loads)
+
+
+# --- a whole run ----------------------------------------------------------------------------------
+
+
+def test_a_run_leaves_tables_with_their_columns_and_a_summary(whole: Path) -> None:
+    assert tables(whole).keys() == {f"{name}.csv" for name in COLUMNS}
+    for name, columns in COLUMNS.items():
+        assert columns <= set(frame(whole, name)), name
+    for name in COLUMNS.keys() - {"missing"}:
+        assert set(frame(whole, name)["model"]) == {"tiny", "other"}, name
+    summary = json.loads((whole / "summary.json").read_text())
+    counts = {"models attempted": 2, "models measured": 2, "missing": 0, "test prompts": 4}
+    assert summary["counts"] == counts
+    assert len(summary["headline"]) == 1 + 2 + 4 + len(frame(whole, "bypass"))
+
+
+def test_the_samples_are_all_answers_of_the_test_phases_word_for_word(whole: Path) -> None:
+    table = frame(whole, "samples")
+    said = [
+        answer["text"].replace("\r\n", "\n").replace("\r", "\n")
+        for model in ("tiny", "other")
+        for phase in ("test", "harmful", "bypass test")
+        for row in rows(whole, model)
+        if row["key"].partition("|")[0] == phase
+        for answer in row["answers"]
+    ]
+    assert table["response"].fillna("").tolist() == said
+    assert any("\n" in text for text in said)  # where a table of text goes wrong
+
+
+def test_every_condition_is_in_the_tables(whole: Path) -> None:
+    table = frame(whole, "conditions")
+    mine = table[table["model"] == "tiny"].fillna("")
+    searched = mine[mine["phase"] == "search"]
+    controls = {
+        (name, depth, dose)
+        for name in ("dim", "cosmic", "shuffled", "random 0")
+        for depth in ("0.4", "0.6")
+        for dose in (0.05, 0.1)
+    }
+    found = set(zip(searched["source"], searched["depth"], searched["dose"], strict=True))
+    assert controls <= found and {key[1] for key in found - controls} <= {"free"}
+    tested = mine[mine["phase"] == "test"]
+    assert tested["source"].value_counts()[["none", "shuffled", "random 0"]].tolist() == [1, 1, 1]
+    for method in ("dim", "cosmic"):
+        rows_of = tested[tested["source"] == method]
+        assert set(rows_of["depth"]) >= {"0.4", "0.6"} and (rows_of["dose"] < 0).sum() == 1
+    assert mine[mine["phase"] == "harmful"]["source"].tolist() == ["none"]
+    assert set(mine["n"]) == {4}
+
+
+def test_no_prompt_is_chosen_with_and_measured_on(whole: Path, checkpoints: Any) -> None:
+    from analyses.refusal import Families
+    from analyses.refusal.plan import make_plan
+
+    sizes = {"selection_prompts": 4, "validation_prompts": 4, "test_prompts": 4}
+    found = make_plan(Families(models=(str(checkpoints[0]),), **sizes)).prompts
+    wanted = {
+        "search": found.search[1],
+        "test": found.test[1],
+        "harmful": found.test[0],
+        "bypass search": found.search[0],
+        "bypass test": found.test[0],
+    }
+    seen: dict[str, set[tuple[str, ...]]] = {}
+    for row in rows(whole):
+        asked = tuple(answer["id"] for answer in row.get("answers", ()))
+        seen.setdefault(row["key"].partition("|")[0], set()).add(asked)
+    for phase, requests in wanted.items():
+        assert seen[phase] == {tuple(request.id for request in requests)}, phase
+
+
+def test_side_effects_that_choose_and_those_that_are_reported_are_on_other_texts(
+    whole: Path,
+) -> None:
+    chosen = {r["key"].split("|", 1)[1]: r for r in rows(whole) if r["key"][:8] == "bypass s"}
+    for row in rows(whole):
+        if row["key"].startswith("bypass test"):
+            assert row["nll_untouched"] != chosen[row["key"].split("|", 1)[1]]["nll_untouched"]
+
+
+# --- going on -------------------------------------------------------------------------------------
+
+
+def begun(whole: Path, run: Path, keep: Callable[[str, list[str]], list[str]]) -> Path:
+    """The uninterrupted run as it was when only some lines were on record."""
+    shutil.copytree(whole, run)
+    shutil.rmtree(run / "tables")
+    (run / "summary.json").unlink()
+    for log in run.glob("*/rows.jsonl"):
+        lines = log.read_text().splitlines(keepends=True)
+        log.write_text("".join(keep(log.parent.name, lines)))
+    return run
+
+
+def everything(_: str, lines: list[str]) -> list[str]:
+    return lines
+
+
+def test_a_finished_run_is_not_loaded_or_measured_again(program: Program, whole: Path) -> None:
+    begun(whole, program.path(), everything)
+    start = program("--skip-verification")
+    assert start.status == OK and start.loaded == ()
+    assert tables(program.path()) == tables(whole)
+
+
+def cut_within(phase: str) -> Callable[[str, list[str]], list[str]]:
+    """The first two rows of a phase, and half of the third (not the last phase's)."""
+
+    def keep(model: str, lines: list[str]) -> list[str]:
+        if model != "tiny":
+            return lines
+        first = next(i for i, x in enumerate(lines) if json.loads(x)["key"].startswith(phase))
+        third = lines[first + 2]
+        return [*lines[: first + 2], third[: len(third) // 2]]
+
+    return keep
+
+
+@pytest.mark.parametrize("phase", ["score|dim", "search|", "test|", "bypass search|"])
+def test_a_killed_run_is_completed_with_the_same_bytes(
+    phase: str, program: Program, whole: Path
+) -> None:
+    run = begun(whole, program.path(), cut_within(phase))
+    start = program("--skip-verification")
+    assert start.status == OK and start.loaded == ("tiny",)
+    assert tables(run) == tables(whole)
+    assert rows(run) == rows(whole)
+
+
+def failing_at(call: int, error: BaseException) -> Callable[..., Any]:
+    """`say`, whose nth call raises."""
+    from analyses.refusal.saying import say
+
+    calls = iter(range(1, 1000))
+
+    def act(*args: Any, **options: Any) -> Any:
+        if next(calls) == call:
+            raise error
+        return say(*args, **options)
+
+    return act
+
+
+def test_a_run_that_was_interrupted_goes_on_from_there(
+    program: Program, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = begun(whole, program.path(), cut_within("search|"))
+    with monkeypatch.context() as patch:
+        # The smoke test says something first, then come all of the search, then the tests.
+        patch.setattr("analyses.refusal.measure.say", failing_at(3, KeyboardInterrupt()))
+        start = program("--skip-verification")
+    assert start.status == INTERRUPTED and "the same command goes on from there" in start.log
+    assert not (run / "summary.json").exists()
+    before = rows(run)
+    assert {row["key"].split("|")[0] for row in before} == {"score", "search"}
+
+    start = program("--skip-verification")
+    assert start.status == OK and start.loaded == ("tiny",)
+    assert tables(run) == tables(whole)
+    assert rows(run)[: len(before)] == before
+
+
+def test_a_model_whose_answers_fail_is_a_row_and_measured_at_the_next_start(
+    program: Program, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = begun(whole, program.path(), cut_within("test|"))
+    with monkeypatch.context() as patch:
+        patch.setattr("analyses.refusal.measure.say", failing_at(2, RuntimeError("no kernel")))
+        start = program("--skip-verification")
+    assert start.status == SOME_FAILED and start.loaded == ("tiny",)
+    missing = frame(run, "missing")
+    (reason,) = missing[missing["what"] == "model"]["reason"]
+    assert "of test failed: RuntimeError: no kernel" in reason
+    assert set(frame(run, "verdicts")["model"]) == {"other"}
+
+    start = program("--skip-verification")
+    assert start.status == OK and start.loaded == ("tiny",)
+    assert tables(run) == tables(whole)
+
+
+def test_models_side_by_side_give_the_same_tables(program: Program, whole: Path) -> None:
+    start = program("--skip-verification", "--executor", "processes", "--workers", 2)
+    assert start.status == OK and start.loaded == ()  # not in this process
+    assert tables(program.path()) == tables(whole)
+
+
+# --- models that cannot be measured ---------------------------------------------------------------
+
+
+def test_a_model_that_cannot_be_loaded_is_a_row_and_the_others_are_measured(
+    program: Program, checkpoints: tuple[Path, ...], tmp_path: Path
+) -> None:
+    torn, odd = tmp_path / "torn", tmp_path / "odd"
+    for folder in (torn, odd):
+        shutil.copytree(checkpoints[0], folder)
+    os.truncate(torn / "model.safetensors", 5000)
+    (odd / "config.json").write_text('{"model_type": ')
+    start = program(*SMALLEST.split(), models=(torn, checkpoints[0], odd))
+    assert start.status == SOME_FAILED and start.loaded == ("torn", "tiny")
+    missing = frame(program.path(), "missing")
+    reasons = missing[missing["what"] == "model"].set_index("id")["reason"].to_dict()
+    assert reasons.keys() == {"torn", "odd"}
+    assert "cannot load torn" in reasons["torn"]
+    assert "cannot read the configuration" in reasons["odd"]
+    assert set(frame(program.path(), "verdicts")["model"]) == {"tiny"}
+    summary = json.loads((program.path() / "summary.json").read_text())
+    assert (summary["counts"]["models attempted"], summary["counts"]["missing"]) == (3, 2)
+
+
+def test_where_no_model_can_be_measured_every_reason_is_said(
+    program: Program, checkpoints: tuple[Path, ...], tmp_path: Path
+) -> None:
+    torn = tmp_path / "torn"
+    shutil.copytree(checkpoints[0], torn)
+    os.truncate(torn / "model.safetensors", 5000)
+    start = program(*SMALLEST.split(), models=(torn,))
+    assert start.status == SOME_FAILED and start.out == ""
+    assert "no model could be measured" in start.log and "cannot load torn" in start.log
+    assert not (program.path() / "summary.json").exists()
+
+
+# --- verification first ---------------------------------------------------------------------------
+
+
+def remembered(program: Program, **known: object) -> None:
+    program.folder.mkdir(parents=True, exist_ok=True)
+    (program.folder / "verified.json").write_text(json.dumps(known))
+
+
+def test_a_sweep_starts_only_after_this_code_was_verified(program: Program, whole: Path) -> None:
+    from analyses.refusal.verify import code_version
+
+    start = program()
+    assert start.status == BAD_INPUT and "was not run with this code" in start.log
+    assert not program.folder.exists()
+    remembered(program, passed=True, code=code_version()[:-1] + "x")
+    start = program()
+    assert start.status == BAD_INPUT and "was not run with this code" in start.log
+    remembered(program, passed=False, code=code_version())
+    start = program()
+    assert start.status == BAD_INPUT and "verification of COSMIC has not passed" in start.log
+    assert start.loaded == () and not program.path().exists()
+
+    begun(whole, program.path(), everything)
+    remembered(program, passed=True, code=code_version())
+    assert program().status == OK
+    summary = json.loads((program.path() / "summary.json").read_text())
+    assert summary["banner"] is None  # verified, and no embedded model
+
+
+def test_a_run_without_verification_says_so(whole: Path) -> None:
+    banner = json.loads((whole / "summary.json").read_text())["banner"]
+    assert "without a passed verification" in banner
+
+
+def test_the_code_version_is_of_the_files_that_make_a_direction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from importlib.util import find_spec
+
+    from analyses.refusal import verify
+
+    def moved(name: str) -> Any:
+        """Each file from a copy, in which one of them may be changed."""
+        spec: Any = find_spec(name)
+        copy = tmp_path / f"{name}.py"
+        if not copy.exists():
+            shutil.copy(spec.origin, copy)
+        spec.origin = str(copy)
+        return spec
+
+    before = verify.code_version()
+    monkeypatch.setattr("analyses.refusal.verify.find_spec", moved)
+    assert verify.code_version() == before
+    files = sorted(tmp_path.glob("*.py"))
+    assert {"tl_geometry.directions.py", "tl_geometry.candidates.py"} <= {f.name for f in files}
+    for file in files:
+        content = file.read_bytes()
+        file.write_bytes(content + b"\n")
+        assert verify.code_version() != before, file.name
+        file.write_bytes(content)
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+def test_a_verification_is_remembered_and_written_down(
+    refuses: bool, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if refuses:
+        monkeypatch.setattr("analyses.refusal.saying.quality", lambda _: "coherent")
+    sizes = options_of(program.checkpoints[:1], program.folder, SHARED)
+    start = program.plain("verify", *sizes, "--doses", 0.05)
+    assert start.status == (OK if refuses else SOME_FAILED)
+    text = (program.path() / "COSMIC_VERIFICATION.md").read_text()
+    assert text in start.out
+    assert ("**PASSED**" in text) is refuses and ("**NOT PASSED**" in text) is not refuses
+    for kind in ("linear", "affine"):
+        (line,) = (line for line in text.splitlines() if line.startswith(f"* {kind}: "))
+        assert float(line.rpartition(" ")[2]) < 1e-4
+    known = json.loads((program.folder / "verified.json").read_text())
+    assert known["passed"] is refuses
+    start = program("--run", "y", "--limit", 0)
+    assert start.status == BAD_INPUT  # for the limit, before anything else
+    start = program("--run", "y", "--prompts", "nowhere.jsonl")
+    assert start.status == BAD_INPUT and "has not passed" not in start.log
+
+
+# --- requests that cannot be carried out ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ("--models pocket-mistal", "unknown model 'pocket-mistal'; nearest names: pocket-mistral"),
+        ("--depths 0.2 1.2", "depths [1.2] are outside 0 (first layer) to below 1 (the end)"),
+        ("--depths -0.2", "depths [-0.2] are outside 0"),
+        ("--doses 0.1 -0.1", "doses [-0.1]: a dose is above 0"),
+        ("--depths", "--depths is empty: give at least one"),
+        ("--doses", "--doses is empty: give at least one"),
+        ("--dim-prompts 5000", "5000 harmful requests of the train split are needed"),
+        ("--test-prompts 1", "test_prompts=1: a mean needs at least 2 prompts"),
+        ("--new-tokens 0", "new_tokens=0: give at least 1"),
+        ("--preset sed", "unknown preset 'sed'; there is: seed"),
+        ("--resume --fresh", "--resume and --fresh exclude each other: choose one"),
+        ("--run a/b", "a run cannot be named 'a/b'"),
+        ("--prompts nowhere.jsonl", "nowhere.jsonl"),
+    ],
+)
+def test_a_request_that_cannot_be_carried_out_is_refused_in_one_sentence(
+    options: str, sentence: str, program: Program
+) -> None:
+    start = program("--skip-verification", *options.split())
+    assert start.status == BAD_INPUT and start.out == "" and start.loaded == ()
+    assert len([line for line in start.log.splitlines() if sentence in line]) == 1
+    assert "Traceback" not in start.log and not program.folder.exists()
+
+
+def test_a_test_size_counts_before_the_limit(program: Program) -> None:
+    given = [option for option in SWEEP.split() if option not in ("--test-prompts",)]
+    del given[given.index("--new-tokens") - 1]  # its value
+    line = [*given, "--out", program.folder, "--models", program.checkpoints[0], "--dry-run"]
+    both = program.plain("families", *line, "--limit", 3, "--test-prompts", 5)
+    assert "--limit 3 does not count" in both.log
+    alone = program.plain("families", *line, "--limit", 3)
+    assert both.status == alone.status == OK and both.out != alone.out
+
+
+def test_verifying_takes_one_model(program: Program) -> None:
+    start = program.plain("verify", *options_of(program.checkpoints, program.folder, SHARED))
+    assert start.status == BAD_INPUT and start.loaded == ()
+    assert "one model is verified, not 2: --models tiny" in start.log
+
+
+@pytest.mark.parametrize("step", ["families", "verify"])
+def test_a_dry_run_says_what_would_be_done_and_reads_no_weights(
+    step: str, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transformers.AutoModelForCausalLM.from_pretrained", None)
+    models = program.checkpoints if step == "families" else program.checkpoints[:1]
+    sizes = SWEEP if step == "families" else SHARED
+    start = program.plain(step, *options_of(models, program.folder, sizes), "--dry-run")
+    first, *lines = start.out.splitlines()
+    assert start.status == OK and start.loaded == ()
+    assert first == f"folder {program.path()}" and not program.folder.exists()
+    assert lines.count("tiny: can be read") == 1
+    assert lines.count("other: can be read") == (step == "families")
+    assert sum("tokens generated, at most" in line for line in lines) == len(models)
+
+
+def test_a_dry_run_is_not_below_what_is_done(program: Program, whole: Path) -> None:
+    start = program("--dry-run")
+    (line, _) = (x for x in start.out.splitlines() if "conditions searched" in x)
+    searched, tested = (int(n) for n in line.rpartition(": ")[2].split(", "))
+    done = [row["key"].partition("|")[0] for row in rows(whole)]
+    # What a method chooses freely may be missing; nothing else may.
+    assert 0 <= searched - done.count("search") <= 4
+    assert 0 <= tested - done.count("test") <= 2
+
+
+def test_the_steps_are_listed_and_others_refused(program: Program) -> None:
+    for options in ((), ("--help",), ("-h",)):
+        start = program.plain(*options)
+        assert start.status == OK and "\nverify " in start.out and "\nfamilies " in start.out
+    start = program.plain("sweep")
+    assert start.status == BAD_INPUT and start.out == ""
+    assert start.log.strip() == "unknown step 'sweep'; there is: verify, families"
+
+
+def test_help_of_a_step_names_its_options_and_imports_no_torch() -> None:
+    code = (
+        "import sys\nfrom analyses.refusal.__main__ import main\n"
+        "try:\n    main(['families', '--help'])\n"
+        "finally:\n    assert not {'torch', 'transformers'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for option in ("--depths", "--doses", "--skip-verification", "--executor"):
+        assert option in done.stdout
