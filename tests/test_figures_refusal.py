@@ -260,7 +260,7 @@ def test_verdicts_show_rates_intervals_and_controls_at_the_depth_chosen(drawn: A
     (dim,), (cosmic,) = marks(figure, "DIM"), marks(figure, "COSMIC")
     assert list(dim.x) == [80, 80] and list(cosmic.x) == [30, 30], "not the own rule's 30"
     assert dim.error_x.array == pytest.approx((10, 10))
-    assert list(dim.y) == pytest.approx([0, 2.4]) and cosmic.y[0] == 1
+    assert list(dim.y) == pytest.approx([0, 2.3]) and cosmic.y[0] == 1
     assert list(marks(figure, "DIM, garbled")[0].x) == pytest.approx([11, 11])
     assert list(marks(figure, "best random direction")[0].x) == [4] * 4
     assert list(marks(figure, "shuffled labels")[0].x) == [6] * 4
@@ -270,8 +270,20 @@ def test_verdicts_show_rates_intervals_and_controls_at_the_depth_chosen(drawn: A
     assert "COSMIC: <b>partial</b> (uncertain)" in texts(figure)
     assert "DIM makes 2 of 2 models refuse at least 60 %" in title(figure)
     assert "COSMIC 0 of 2 (1 not measured)" in title(figure)
-    assert "reaches at most 4 %" in title(figure)
+    assert "in 0 of these 2 a control refuses as much (random directions: at most 4 %)" in title(
+        figure
+    )
     assert "own rule of DIM: beta: no candidate passes" in texts(figure, "notes")
+
+
+def test_a_control_inside_the_interval_of_a_method_is_said_beside_it(tables: Tables) -> None:
+    figure = draw(tables | {"verdicts": verdicts(["alpha"], random=0.71)})["verdicts"]
+    assert "works</b> block 4 (40 %), dose 0.11 a control refuses as much" in texts(figure)
+    assert "in 1 of these 1 a control refuses as much" in title(figure)
+    fails = verdicts(["alpha"], ["cosmic"])
+    assert title(draw(tables | {"verdicts": fails})["verdicts"]).endswith(
+        "(1 not measured) (random directions: at most 4 %)"
+    )
 
 
 def test_depths_are_stacked_and_leave_controls_and_the_own_rule_out(drawn: Any) -> None:
@@ -283,7 +295,7 @@ def test_depths_are_stacked_and_leave_controls_and_the_own_rule_out(drawn: Any) 
     assert list(hatched.x) == list(whole.x) != list(marks(figure, "COSMIC, coherent")[0].x)
     (above, _) = marks(figure, "DIM, chosen")
     assert list(above.x) == [whole.x[1]]
-    assert figure.layout.xaxis.ticktext == ("20 %<br>block 2", "40 %<br>block 4", "60 %<br>block 6")
+    assert figure.layout.xaxis.ticktext == ("20 %<br>2", "40 %<br>4", "60 %<br>6")
     assert "DIM in 2 of 2 models (40 % of the depth), COSMIC in 0 of 2" in title(figure)
 
 
@@ -337,11 +349,21 @@ def test_candidates_are_shown_where_they_are_and_the_chosen_ringed(drawn: Any) -
     assert "DIM at 70 % of the depth in 2 models" in title(figure)
 
 
+def test_a_method_without_any_score_says_so_in_its_panel(tables: Tables) -> None:
+    gone = tables["selection"].copy()
+    gone.loc[(gone["model"] == "alpha") & (gone["method"] == "dim"), "bypass"] = math.nan
+    figure = draw(tables | {"selection": gone})["selection_map"]
+    assert "no candidate has a score" in texts(figure)
+    assert len([t for t in figure.data if t.type == "heatmap"]) == 3
+    assert tuple(figure.layout.xaxis.range) == (-0.5, 7.5)
+
+
 def test_cosines_are_drawn_by_depth_and_undefined_states_are_named(drawn: Any) -> None:
     figure = drawn["cosines"]
     (alpha,) = marks(figure, "alpha")
     assert alpha.y[0] is None and alpha.y[1] == pytest.approx(0.88)
     assert list(alpha.x)[:2] == [0, 10]
+    assert "agree in part" in title(figure)
     assert "state 0" in texts(figure, "notes") and "0.70 to 0.88, median 0.79" in title(figure)
 
 

@@ -1,26 +1,15 @@
 """Coherent and garbled refusals at every tested depth."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from figures.marks import bars, numbers
-from figures.refusal.looks import (
-    WORKS,
-    at_depths,
-    chosen,
-    failed_notes,
-    in_percent,
-    methods,
-    percent,
-    rate,
-    span,
-)
+from figures.refusal.looks import WORKS, at_depths, chosen, failed_notes, methods, span
 from figures.refusal.panels import Panels, panels, title_lines
+from figures.refusal.stacks import add_chosen, add_keys, add_stack
 from figures.rows import absent, n_range, records, select, values_of, where
-from figures.style import BLACK, Look, finish, nothing, number, plain
-from figures.words import Cell
+from figures.style import Look, finish, nothing, number
 
 _WIDE = 0.84
 """Of the room between two depths, what bars take."""
@@ -37,10 +26,13 @@ def by_depth(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
         _panel(place, k, select(table, model=model), looks, tables.get("verdicts"))
     figure = place.figure
     figure.update_yaxes(range=[0, 114], tickvals=[0, 20, 60, 100])
+    last = {col: row for row, col in place.at}
     for row, col in place.at:
         if col == 1:
             figure.update_yaxes(title_text="refused, %", row=row, col=col)
-    _keys(figure, looks)
+        if row == last[col]:
+            figure.update_xaxes(title_text="depth (below: its block)", row=row, col=col)
+    add_keys(figure, looks)
     figure.update_layout(barmode="overlay")
     notes = failed_notes(tables)
     return finish(figure, _title(table, looks), _caption(table), notes, room=title_lines(figure))
@@ -60,13 +52,14 @@ def _panel(
         if len(rows):
             x = [shares.index(share) + _aside(m, len(looks)) for share in rows["share"].tolist()]
             at = chosen(rows, verdicts)["share"].tolist()
-            _mark(place, k, [x[rows["share"].tolist().index(share)] for share in at], look)
-            _stack(place, k, rows, x, 0.94 * _WIDE / len(looks), look)
+            add_chosen(place, k, [x[rows["share"].tolist().index(share)] for share in at], look)
+            add_stack(place, k, rows, x, 0.94 * _WIDE / len(looks), look)
     row, col = place.at[k]
     place.figure.update_xaxes(
         tickvals=list(range(len(shares))),
         ticktext=[_tick(select(table, share=share)) for share in shares],
         range=[-0.6, len(shares) - 0.4],
+        tickangle=0,
         showgrid=False,
         row=row,
         col=col,
@@ -80,86 +73,8 @@ def _aside(m: int, n: int) -> float:
 
 def _tick(rows: pd.DataFrame) -> str:
     cell = records(rows)[0]
-    block = "" if absent(cell["layer"]) else f"<br>block {cell['layer']:.0f}"
+    block = "" if absent(cell["layer"]) else f"<br>{cell['layer']:.0f}"
     return f"{number(100 * cell['share'])} %{block}"
-
-
-def _stack(
-    place: Panels, k: int, rows: pd.DataFrame, x: Sequence[float], width: float, look: Look
-) -> None:
-    row, col = place.at[k]
-    hover = [_hover(cell, look) for cell in records(rows)]
-    coherent = in_percent(rows, "coherent")
-    garbled = numbers(rate(rows, "garbled"))
-    whole = {"color": look.colour}
-    hatched = {
-        "color": look.faint(0.25),
-        "pattern": {"shape": "/", "fgcolor": look.colour, "size": 5, "solidity": 0.25},
-        "line": {"color": look.colour, "width": 0.6},
-    }
-    parts = (
-        ("coherent", numbers(coherent["estimate"]), None, whole, bars(coherent, BLACK, 1.0)),
-        ("garbled", garbled, numbers(coherent["estimate"]), hatched, None),
-    )
-    for name, y, base, marker, error in parts:
-        place.figure.add_bar(
-            x=list(x),
-            y=y,
-            base=base,
-            width=width,
-            name=f"{look.label}, {name}",
-            marker=marker,
-            error_y=error,
-            hovertext=hover,
-            hoverinfo="text",
-            showlegend=False,
-            row=row,
-            col=col,
-        )
-
-
-def _mark(place: Panels, k: int, x: Sequence[float], look: Look) -> None:
-    """Above the depth that was chosen on validation prompts."""
-    row, col = place.at[k]
-    place.figure.add_scatter(
-        x=list(x),
-        y=[109] * len(x),
-        mode="markers",
-        name=f"{look.label}, chosen",
-        marker={"symbol": "triangle-down", "size": 8, "color": look.colour},
-        showlegend=False,
-        hoverinfo="skip",
-        row=row,
-        col=col,
-    )
-
-
-def _keys(figure: go.Figure, looks: Mapping[str, Look]) -> None:
-    for look in looks.values():
-        for words, marker in (
-            ("coherent", {"symbol": "square", "color": look.colour}),
-            ("garbled", {"symbol": "square", "color": look.faint(0.25)}),
-            ("chosen depth", {"symbol": "triangle-down", "color": look.colour}),
-        ):
-            outline = {"color": look.colour, "width": 1}
-            figure.add_scatter(
-                x=[None],
-                y=[None],
-                mode="markers",
-                name=f"{look.label}, {words}",
-                marker={**marker, "size": 11, "line": outline},
-            )
-
-
-def _hover(cell: Cell, look: Look) -> str:
-    dose = cell["dose_residual"]
-    share = "" if absent(dose) else f", dose {dose:.3g}"
-    return (
-        f"<b>{plain(cell['model'])}, {look.label}</b><br>depth {percent(cell['share'])}{share}<br>"
-        f"coherent refusals {percent(cell['coherent'])} [{percent(cell.get('coherent_low'))}, "
-        f"{percent(cell.get('coherent_high'))}]<br>garbled {percent(cell['garbled'])}<br>"
-        f"n = {cell['n']:.0f}"
-    )
 
 
 def _title(table: pd.DataFrame, looks: Mapping[str, Look]) -> str:

@@ -50,7 +50,7 @@ def _way(place: Lines, rows: pd.DataFrame, look: Look) -> None:
     ):
         if not absent(start) and not absent(end) and abs(start - end) > 2:
             _arrow(place, height, start, end, look)
-        write(place, height, _cost(row))
+        write(place, height, f"{_cost(row)}<br>{_source(row)}")
     marks(place, cells["estimate"], y, look, hover, error_x=bars(cells, look.colour, 1.8))
     pale = Look(f"{look.label}, garbled", look.faint(0.6), symbol=f"{look.symbol}-open")
     marks(place, rate(rows, "garbled"), below, pale, hover, size=8, showlegend=False)
@@ -91,19 +91,23 @@ def _cost(row: Cell) -> str:
     kl = row["kl"]
     if absent(kl):
         return "KL unknown"
-    text = f"KL {number(kl, 2)}"
+    text = f"KL {number(kl)}"
     return text if kl < MAX_KL else f"<b>{text}: too much</b>"
 
 
+def _source(row: Cell) -> str:
+    return f"{plain(str(row['source']).upper())}, block {number(row['layer'])}"
+
+
 def _hover(row: Cell) -> str:
-    source = plain(str(row.get("source", "")).upper())
-    return (
-        f"<b>{plain(row['model'])}, {plain(row['kind'])}</b> ({source}, block "
-        f"{number(row['layer'])})<br>refused {percent(row['refusal_before'])} → "
-        f"{percent(row['refusal_after'])}, garbled {percent(row.get('garbled'))}<br>"
-        f"{_cost(row)} nats a token on neutral text; loss {number(row['nll_untouched'])} → "
-        f"{number(row['nll'])}<br>n = {row['n']:.0f}"
-    )
+    before, after = percent(row["refusal_before"]), percent(row["refusal_after"])
+    lines = [
+        f"<b>{plain(row['model'])}, {plain(row['kind'])}</b> ({_source(row)})",
+        f"refused {before} → {after}, garbled {percent(row.get('garbled'))}",
+        f"{_cost(row)} nats a token on neutral text",
+        f"its loss {number(row['nll_untouched'])} → {number(row['nll'])}",
+    ]
+    return "<br>".join([*lines, f"n = {row['n']:.0f}"])
 
 
 def _untried(table: pd.DataFrame, place: Lines) -> list[str]:

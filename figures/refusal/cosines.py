@@ -64,13 +64,8 @@ def _undefined(table: pd.DataFrame) -> list[str]:
 
 def _title(known: pd.DataFrame) -> str:
     low, middle, high = np.quantile(known["cosine"].to_numpy(float), [0, 0.5, 1]).tolist()
-    lead = (
-        "DIM and COSMIC are nearly one direction"
-        if low >= 0.95
-        else "DIM and COSMIC agree in part"
-        if middle >= 0.5
-        else "DIM and COSMIC point different ways"
-    )
+    ways = ((0.95, "point nearly the same way"), (0.5, "agree in part"), (-1, "hardly agree"))
+    lead = "DIM and COSMIC " + next(words for least, words in ways if middle >= least)
     n = len(values_of(known, "model"))
     ends = f"{decimal(low, 2)} to {decimal(high, 2)}, median {decimal(middle, 2)}"
     return f"{lead}: cosines {ends} ({n} models)"

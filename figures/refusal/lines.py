@@ -12,9 +12,9 @@ from figures.marks import numbers
 from figures.rows import records
 from figures.style import LIGHT, Look, grid, plain, wrap
 
-BELOW = 0.25
-"""Secondary marks hang below the main mark of their line."""
-_LINE, _APART = 42, 0.4
+BELOW, LOWER = 0.18, 0.35
+"""Garbled shares hang below the main mark of their line, controls below those."""
+_LINE, _APART = 50, 0.3
 
 
 @dataclass(frozen=True)

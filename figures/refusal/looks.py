@@ -7,7 +7,7 @@ from typing import Any, cast
 import pandas as pd
 
 from figures.rows import absent, records, select, values_of, where
-from figures.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILLION, Look, number, plain
+from figures.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILLION, Look, plain
 
 OWN_RULE = "free"
 """The depth column of a method's own choice among all layers."""
@@ -100,7 +100,7 @@ def percent(value: Any) -> str:
 
 def span(shares: Sequence[float]) -> str:
     """Ascending shares as `20–60 %`."""
-    ends = [number(100 * share) for share in (shares[0], shares[-1])]
+    ends = [f"{100 * share:.0f}" for share in (shares[0], shares[-1])]
     return f"{ends[0]} %" if ends[0] == ends[1] else f"{ends[0]}–{ends[1]} %"
 
 

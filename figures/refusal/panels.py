@@ -44,6 +44,14 @@ def panels(
     return Panels(figure, tuple(places[: len(titles)]))
 
 
+def say(place: Panels, k: int, text: str) -> None:
+    """Words in place of what a panel cannot show."""
+    row, col = place.at[k]
+    place.figure.add_annotation(
+        text=text, x=0.5, y=0.5, xref="x domain", yref="y domain", showarrow=False, row=row, col=col
+    )
+
+
 def title_lines(figure: go.Figure) -> int:
     """Pixels that titles of more than one line need above the first row of panels."""
     lines = max((a.text or "").count("<br>") for a in layout(figure).annotations)

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from figures.marks import numbers
 from figures.refusal.looks import OWN_RULE, failed_notes, methods, own_rule_notes, span
-from figures.refusal.panels import Panels, panels, title_lines
+from figures.refusal.panels import Panels, panels, say, title_lines
 from figures.rows import absent, records, select, values_of
 from figures.style import Look, finish, nothing, plain
 
@@ -67,6 +67,10 @@ def _map(place: Panels, k: int, rows: pd.DataFrame, score: _Score) -> None:
     for cell, found in zip(records(rows), value.tolist(), strict=True):
         z[positions.index(int(cell["position"])), layers.index(int(cell["layer"]))] = found
     row, col = place.at[k]
+    _ticks(place, k, layers, positions)
+    if not np.isfinite(z).any():
+        say(place, k, "no candidate has a score")
+        return
     place.figure.add_heatmap(
         x=layers,
         y=positions,
@@ -77,6 +81,14 @@ def _map(place: Panels, k: int, rows: pd.DataFrame, score: _Score) -> None:
         row=row,
         col=col,
     )
+
+
+def _ticks(place: Panels, k: int, layers: list[int], positions: list[int]) -> None:
+    row, col = place.at[k]
+    ends = {"range": [layers[0] - 0.5, layers[-1] + 0.5], "tickformat": "d", "showgrid": False}
+    place.figure.update_xaxes(row=row, col=col, **ends)
+    ends = {"range": [positions[0] - 0.5, positions[-1] + 0.5], "showgrid": False}
+    place.figure.update_yaxes(row=row, col=col, tickvals=positions, **ends)
 
 
 def _bar(place: Panels, k: int) -> dict[str, object]:
@@ -106,9 +118,6 @@ def _ring(place: Panels, k: int, rows: pd.DataFrame) -> None:
 def _axes(place: Panels) -> None:
     last = {col: row for row, col in place.at}
     for row, col in place.at:
-        ticks = {"dtick": 1, "tickformat": "d", "showgrid": False}
-        place.figure.update_yaxes(row=row, col=col, **ticks)
-        place.figure.update_xaxes(row=row, col=col, showgrid=False, tickformat="d")
         if col == 1:
             place.figure.update_yaxes(title_text="position", row=row, col=col)
         if row == last[col]:

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from figures.cross_architecture.dots import upright
 from figures.marks import bars
-from figures.refusal.lines import BELOW, Lines, keys, lines, marks, write
+from figures.refusal.lines import BELOW, LOWER, Lines, keys, lines, marks, write
 from figures.refusal.looks import (
     PARTIAL,
     WORKS,
@@ -46,7 +46,7 @@ def verdicts(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     place.figure.update_xaxes(range=[-1, 101], title_text="benign test requests refused, %")
     notes = [*failed_notes(tables), *own_rule_notes(tables), *_unknown(table)]
     finish(place.figure, _title(table, len(lost)), _caption(table), notes, room=36)
-    return place.figure.update_layout(margin_r=205)
+    return place.figure.update_layout(margin_r=215)
 
 
 def _method(place: Lines, rows: pd.DataFrame, look: Look) -> None:
@@ -58,7 +58,8 @@ def _method(place: Lines, rows: pd.DataFrame, look: Look) -> None:
     for height, row in zip(y, records(rows), strict=True):
         sure = "" if absent(row.get("uncertain")) or not row["uncertain"] else " (uncertain)"
         verdict = f"<b>{plain(row['verdict'])}</b>{sure}"
-        write(place, height, f"{look.label}: {verdict}<br>{_where(row)}")
+        beside = "<br>a control refuses as much" if _matched(row) else ""
+        write(place, height, f"{look.label}: {verdict}<br>{_where(row)}{beside}")
 
 
 def _controls(place: Lines, table: pd.DataFrame) -> None:
@@ -66,7 +67,14 @@ def _controls(place: Lines, table: pd.DataFrame) -> None:
     hover = [_hover(row) for row in records(table)]
     for name, look in _CONTROLS.items():
         if rate(table, name).notna().any():
-            marks(place, rate(table, name), place.of(table, "method", BELOW), look, hover, size=9)
+            marks(place, rate(table, name), place.of(table, "method", LOWER), look, hover, size=9)
+
+
+def _matched(row: Cell) -> bool:
+    """Whether a control lies inside or above the interval of the method's rate."""
+    low = row["coherent"] if absent(row.get("coherent_low")) else row["coherent_low"]
+    controls = [row.get(name) for name in ("random_highest", "shuffled")]
+    return any(not absent(rate) and rate >= low for rate in controls)
 
 
 def _hover(row: Cell) -> str:
@@ -104,10 +112,14 @@ def _title(table: pd.DataFrame, n_lost: int) -> str:
     text = f"{name} makes {works} of {n} models refuse at least {WORKS} % of benign requests"
     text += "".join(f", {name} {works} of {n}" for name, works, n in others)
     text += f" ({n_lost} not measured)" if n_lost else ""
-    highest = rate(table, "random_highest").max()
-    if absent(highest):
+    if rate(table, "random_highest").isna().all():
         return f"{text}; no random direction was tried beside them"
-    return f"{text}; after the same search a random direction reaches at most {highest:.0f} %"
+    hits = records(select(table, verdict="works"))
+    matched = sum(_matched(row) for row in hits)
+    most = f"random directions: at most {rate(table, 'random_highest').max():.0f} %"
+    if not hits:
+        return f"{text} ({most})"
+    return f"{text}; in {matched} of these {len(hits)} a control refuses as much ({most})"
 
 
 def _caption(table: pd.DataFrame) -> str:
@@ -117,7 +129,8 @@ def _caption(table: pd.DataFrame) -> str:
         "models. Depth and dose (what is added, as a share of the residual stream's mean norm "
         "there) were chosen on other prompts. Lighter and open: garbled refusals. Grey: the best "
         "of the random directions and the direction from shuffled labels, each at the depth and "
-        "dose that are best for it on the same other prompts; black stroke: the model as it is. "
+        "dose that are best for it on the same other prompts (as much: inside or above the "
+        "interval); black stroke: the model as it is. "
         "Dashed: from 60 % a method works, from 20 % partly; with 40 % or more garbled it is a "
         "breakdown unless it works; uncertain where the interval holds a threshold. That a "
         "direction can make a model refuse does not show that the model decides by it."
