@@ -217,6 +217,27 @@ def test_the_same_candidate_is_chosen(case: Case) -> None:
     assert case.chosen["arditi"] == choose_arditi(found, n)
 
 
+@pytest.mark.parametrize("family", ["qwen2", "falcon", "gemma2"])
+def test_the_last_block_s_output_is_read_behind_the_final_norm(family: str) -> None:
+    """As in Hugging Face's hidden states: untouched, in baselines and under an edit."""
+    case = _case(family, 12, "affine")
+    literal, last = copy.copy(case.literal), case.n_layers - 1
+    harmful, harmless = literal.validation
+    states, _ = literal.full_pass(harmless)
+    outputs = Prefixes(case.scorer.model, harmless, 1).outputs
+    for n in range(case.n_layers):
+        ours = torch.cat([one[n] for one in outputs])
+        theirs = states[n, sorted(range(N_VAL), key=lambda k: len(harmless[k]))]
+        torch.testing.assert_close(ours, theirs, atol=1e-5 * float(theirs.abs().max()), rtol=0)
+    literal.low = [last, 2]
+    (literal.b_plus, _), (literal.b_minus, _) = literal.look(harmful), literal.look(harmless)
+    old = case.scorer
+    scorer = Scorer(old.model, old.means, harmful, harmless, (last, 2), "affine", REFUSAL)
+    ours, theirs = scorer.scores(5), literal.scores(-2, 5)
+    assert ours["comply"][-2] == pytest.approx(theirs.comply, abs=1e-5)
+    assert ours["refuse"][-2] == pytest.approx(theirs.refuse, abs=1e-5)
+
+
 def test_arditi_s_rule_chooses_something_somewhere() -> None:
     assert _case("qwen2", 12, "linear").chosen["arditi"] is not None
 
