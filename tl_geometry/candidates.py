@@ -172,7 +172,7 @@ class Scorer:
         self, prefixes: Prefixes, k: int, rows: TokenBatch, index: Tensor, edit: Edit | None
     ) -> tuple[Float[Tensor, "row d"], Float[Tensor, "row vocab"]]:
         """(last-token activation, mean over the evaluation layers; next-token logits)."""
-        first = edit.layer if edit is not None and edit.local else 0
+        first = self._first(edit)
         seen: dict[int, Tensor] = {}
         readers = {
             output_at(self.model, n): lambda x, n=n: seen.update({n: x[:, -1].clone()})
@@ -191,6 +191,10 @@ class Scorer:
             if n < first:
                 seen[n] = prefixes.outputs[k][n].index_select(0, index)
         return torch.stack([seen[n] for n in self.low]).mean(0), logits
+
+    def _first(self, edit: Edit | None) -> int:
+        """The first block that has to run: those before a local edit are as they were."""
+        return edit.layer if edit is not None and edit.local else 0
 
     def _log_odds(self, logits: Float[Tensor, "row vocab"]) -> Float[Tensor, " row"]:
         if not self.refusal_ids:
