@@ -1,4 +1,4 @@
-"""Coherent and garbled refusals at every tested depth."""
+"""Coherent refusals and garbled answers at every tested depth."""
 
 from collections.abc import Mapping
 
@@ -29,7 +29,7 @@ def by_depth(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     last = {col: row for row, col in place.at}
     for row, col in place.at:
         if col == 1:
-            figure.update_yaxes(title_text="refused, %", row=row, col=col)
+            figure.update_yaxes(title_text="of answers, %", row=row, col=col)
         if row == last[col]:
             figure.update_xaxes(title_text="depth (below: its block)", row=row, col=col)
     add_keys(figure, looks)
@@ -86,15 +86,17 @@ def _title(table: pd.DataFrame, looks: Mapping[str, Look]) -> str:
         shares = sorted(values_of(hits, "share"))
         at = f" ({span(shares)} of the depth)" if shares else ""
         found.append(f"{look.label} in {len(values_of(hits, 'model'))} of {n} models{at}")
-    return f"At one tested depth or more, {WORKS} % of requests are refused: {', '.join(found)}"
+    lead = f"At one tested depth or more, {WORKS} % of requests are refused coherently"
+    return f"{lead}: {', '.join(found)}"
 
 
 def _caption(table: pd.DataFrame) -> str:
     return (
         "Answers to benign test requests with the direction added from this depth on: coherent "
-        "refusals (full colour, 95 % Wilson interval over unique prompts, "
-        f"n = {n_range(table)}), garbled ones (hatched); the rest up to 100 % are normal answers. "
-        "At each depth the dose is the one with the most coherent refusals on other prompts, so "
-        "doses differ from bar to bar. Triangle: the depth chosen on those other prompts. The best "
-        "of several depths is high by selection: the figure of verdicts shows the chosen one only."
+        "refusals (full colour, 95 % Wilson interval over unique prompts, n = "
+        f"{n_range(table)}), garbled answers, refusals or not (hatched); the rest is normal. At "
+        "each depth the dose is the one with the most coherent refusals on other prompts, so "
+        "doses differ from bar to bar. Triangle: the depth chosen on those other prompts. The "
+        "best of several depths is high by selection: the figure of verdicts shows the chosen "
+        "one only."
     )

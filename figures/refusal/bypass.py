@@ -35,7 +35,7 @@ def bypass(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     hover = [_hover(row) for row in records(table)]
     marks(place, rate(table, "refusal_before"), place.of(table, "kind"), _BEFORE, hover, size=10)
     keys(place)
-    place.figure.update_xaxes(range=[-1, 101], title_text="harmful test requests refused, %")
+    place.figure.update_xaxes(range=[-1, 101], title_text="of answers to harmful test requests, %")
     notes = [*failed_notes(tables), *_untried(table, place)]
     finish(place.figure, _title(table), _caption(table), notes, room=36)
     return place.figure.update_layout(margin_r=190)
@@ -139,12 +139,13 @@ def _title(table: pd.DataFrame) -> str:
 def _caption(table: pd.DataFrame) -> str:
     return (
         f"Harmful test requests (n = {n_range(table)} a model) that are refused by the model as "
-        "it is (ring) and with refusal taken away (filled, 95 % Wilson interval): the direction "
-        "removed everywhere (linear), the stream moved along it to where harmless requests have "
-        "it, at one block (affine), or the direction subtracted from one block on (negative). "
-        "Direction, depth and dose of each way were chosen on other prompts. Lighter and open: "
-        "answers that are garbled, which a low rate of refusals can hide. KL of the next token "
-        "on neutral text, nats a token; from 0.1 on the way changes more than refusal. Little "
-        "cost in the title: KL below 0.1 and less than 20 % garbled. Fewer refusals are not yet "
-        "answers that help: for those, read the generated answers."
+        "it is (ring, by the strict rule) and with refusal taken away (filled, 95 % Wilson "
+        "interval): the direction removed everywhere (linear), the stream moved along it to "
+        "where harmless requests have it, at one block (affine), or the direction subtracted "
+        "from one block on (negative). Direction, depth and dose of each way were chosen on "
+        "other prompts. Lighter and open: answers that are garbled, which a low rate of "
+        "refusals can hide. KL of the next token on neutral text, nats a token; from 0.1 on the "
+        "way changes more than refusal. Little cost in the title: KL below 0.1 and less than 20 "
+        "% garbled. Fewer refusals are not yet answers that help: for those, read the generated "
+        "answers."
     )

@@ -1,4 +1,4 @@
-"""Coherent and garbled refusals while depth and dose are chosen: the search itself."""
+"""Coherent refusals and garbled answers while depth and dose are chosen: the search itself."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -108,7 +108,7 @@ def _title(table: pd.DataFrame, looks: Mapping[str, Look]) -> str:
         any_ = [(row, largest) for row, largest in best if row["coherent"] > 0]
         below = sum(row["dose"] < largest for row, largest in any_)
         parts.append(f"{look.label} in {below} of {len(any_)}")
-    return f"Coherent refusals are most frequent below the largest dose: {', '.join(parts)}"
+    return f"Coherent refusals are most frequent below the largest dose: {', '.join(parts)} models"
 
 
 def _best(rows: pd.DataFrame) -> tuple[Cell, float]:
@@ -120,11 +120,12 @@ def _best(rows: pd.DataFrame) -> tuple[Cell, float]:
 
 def _caption(table: pd.DataFrame) -> str:
     return (
-        "Validation requests (benign, short answers), on which depth and dose are chosen: share of "
-        f"coherent (solid) and garbled refusals (dotted) against dose, n = {n_range(table)} a "
-        "point and therefore rough; no interval is drawn, and the highest of many points is high "
-        "by selection (the title leaves out models without any coherent refusal). Ringed: depth "
-        "and dose that were taken to the test requests, where everything is measured anew. Grey: "
-        "coherent refusals of every random direction at every depth. A dose is the length of what "
-        "is added, as a share of the residual stream's mean norm at that block."
+        "Validation requests (benign, short answers), on which depth and dose are chosen: share "
+        "of coherent refusals (solid) and garbled answers, refusals or not (dotted), n = "
+        f"{n_range(table)} a point and therefore rough; no interval is drawn, and the highest of "
+        "many points is high by selection (the title leaves out models without any coherent "
+        "refusal). Ringed: depth and dose that were taken to the test requests, where "
+        "everything is measured anew. Grey: coherent refusals of every random direction at "
+        "every depth. A dose is the length of what is added, as a share of the residual "
+        "stream's mean norm at that block."
     )

@@ -1,4 +1,4 @@
-"""Stacked bars of coherent and garbled refusals, and their keys."""
+"""Stacked bars of coherent refusals and garbled answers, and their keys."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from figures.words import Cell
 
 
 def _fills(look: Look) -> dict[str, dict[str, Any]]:
-    """Coherent refusals are filled, garbled ones hatched."""
+    """Coherent refusals are filled, garbled answers hatched."""
     hatch = {"shape": "/", "fgcolor": look.colour, "size": 5, "solidity": 0.25}
     outline = {"color": look.colour, "width": 0.6}
     garbled = {"color": look.faint(0.25), "pattern": hatch, "line": outline}

@@ -43,7 +43,7 @@ def verdicts(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
         _method(place, select(table, method=method), look)
     _controls(place, table)
     keys(place)
-    place.figure.update_xaxes(range=[-1, 101], title_text="benign test requests refused, %")
+    place.figure.update_xaxes(range=[-1, 101], title_text="of answers to benign test requests, %")
     notes = [*failed_notes(tables), *own_rule_notes(tables), *_unknown(table)]
     finish(place.figure, _title(table, len(lost)), _caption(table), notes, room=36)
     return place.figure.update_layout(margin_r=215)
@@ -127,10 +127,10 @@ def _caption(table: pd.DataFrame) -> str:
         "Filled: share of benign test requests that get a coherent refusal, with 95 % Wilson "
         f"interval over unique prompts (n = {n_range(table)}), not corrected for the number of "
         "models. Depth and dose (what is added, as a share of the residual stream's mean norm "
-        "there) were chosen on other prompts. Lighter and open: garbled refusals. Grey: the best "
-        "of the random directions and the direction from shuffled labels, each at the depth and "
-        "dose that are best for it on the same other prompts (as much: inside or above the "
-        "interval); black stroke: the model as it is. "
+        "there) were chosen on other prompts. Lighter and open: garbled answers (broken text, "
+        "refusal or not). Grey: the best of the random directions and the direction from "
+        "shuffled labels, each at the depth and dose that are best for it on the same other "
+        "prompts (as much: inside or above the interval); black stroke: the model as it is. "
         "Dashed: from 60 % a method works, from 20 % partly; with 40 % or more garbled it is a "
         "breakdown unless it works; uncertain where the interval holds a threshold. That a "
         "direction can make a model refuse does not show that the model decides by it."
