@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from small_runs import frame, rows, tables
 
+from figures.rows import records, select
+
 OK, BAD_INPUT, SOME_FAILED, INTERRUPTED = 0, 2, 3, 130
 TEMPLATE = (
     "{% for turn in messages %}<{{ turn.role }}>{{ turn.content }}{% endfor %}"
@@ -186,8 +188,8 @@ def test_the_samples_are_all_answers_of_the_test_phases_word_for_word(whole: Pat
 
 def test_every_condition_is_in_the_tables(whole: Path) -> None:
     table = frame(whole, "conditions")
-    mine = table[table["model"] == "tiny"].fillna("")
-    searched = mine[mine["phase"] == "search"]
+    mine = select(table.fillna(""), model="tiny")
+    searched = select(mine, phase="search")
     controls = {
         (name, depth, dose)
         for name in ("dim", "cosmic", "shuffled", "random 0")
@@ -196,11 +198,13 @@ def test_every_condition_is_in_the_tables(whole: Path) -> None:
     }
     found = set(zip(searched["source"], searched["depth"], searched["dose"], strict=True))
     assert controls <= found and {key[1] for key in found - controls} <= {"free"}
-    tested = mine[mine["phase"] == "test"]
-    assert tested["source"].value_counts()[["none", "shuffled", "random 0"]].tolist() == [1, 1, 1]
+    tested = records(select(mine, phase="test"))
+    sources = [r["source"] for r in tested]
+    assert [sources.count(name) for name in ("none", "shuffled", "random 0")] == [1, 1, 1]
     for method in ("dim", "cosmic"):
-        rows_of = tested[tested["source"] == method]
-        assert set(rows_of["depth"]) >= {"0.4", "0.6"} and (rows_of["dose"] < 0).sum() == 1
+        own = [r for r in tested if r["source"] == method]
+        assert {r["depth"] for r in own} >= {"0.4", "0.6"}
+        assert len([r for r in own if r["dose"] < 0]) == 1
     assert mine[mine["phase"] == "harmful"]["source"].tolist() == ["none"]
     assert set(mine["n"]) == {4}
 
@@ -209,7 +213,7 @@ def test_no_prompt_is_chosen_with_and_measured_on(whole: Path, checkpoints: Any)
     from analyses.refusal import Families
     from analyses.refusal.plan import make_plan
 
-    sizes = {"selection_prompts": 4, "validation_prompts": 4, "test_prompts": 4}
+    sizes: dict[str, Any] = {"selection_prompts": 4, "validation_prompts": 4, "test_prompts": 4}
     found = make_plan(Families(models=(str(checkpoints[0]),), **sizes)).prompts
     wanted = {
         "search": found.search[1],
@@ -438,27 +442,38 @@ def test_the_code_version_is_of_the_files_that_make_a_direction(
         file.write_bytes(content)
 
 
-@pytest.mark.parametrize("refuses", [True, False])
+@pytest.mark.parametrize(
+    ("refuses", "apart", "passes"), [(True, None, True), (False, 0.0, False), (True, 0.01, False)]
+)
 def test_a_verification_is_remembered_and_written_down(
-    refuses: bool, program: Program, monkeypatch: pytest.MonkeyPatch
+    refuses: bool,
+    apart: float | None,
+    passes: bool,
+    program: Program,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if refuses:
         monkeypatch.setattr("analyses.refusal.saying.quality", lambda _: "coherent")
+    if apart is not None:
+        monkeypatch.setattr("analyses.refusal.verify.recomputed", lambda *_: apart)
     sizes = options_of(program.checkpoints[:1], program.folder, SHARED)
-    start = program.plain("verify", *sizes, "--doses", 0.05)
-    assert start.status == (OK if refuses else SOME_FAILED)
+    small = "--doses 0.05 --positions 1 --new-tokens 2 --search-tokens 2"
+    start = program.plain("verify", *sizes, *small.split())
+    assert start.status == (OK if passes else SOME_FAILED)
     text = (program.path() / "COSMIC_VERIFICATION.md").read_text()
     assert text in start.out
-    assert ("**PASSED**" in text) is refuses and ("**NOT PASSED**" in text) is not refuses
+    assert ("**PASSED**" in text) is passes and ("**NOT PASSED**" in text) is not passes
     for kind in ("linear", "affine"):
         (line,) = (line for line in text.splitlines() if line.startswith(f"* {kind}: "))
-        assert float(line.rpartition(" ")[2]) < 1e-4
+        found = float(line.rpartition(" ")[2])
+        assert found == apart if apart is not None else 0 < found < 1e-4
     known = json.loads((program.folder / "verified.json").read_text())
-    assert known["passed"] is refuses
-    start = program("--run", "y", "--limit", 0)
-    assert start.status == BAD_INPUT  # for the limit, before anything else
-    start = program("--run", "y", "--prompts", "nowhere.jsonl")
-    assert start.status == BAD_INPUT and "has not passed" not in start.log
+    assert known["passed"] is passes
+    start = program("--prompts", "nowhere.jsonl", "--run", "y")
+    assert start.status == BAD_INPUT and "nowhere.jsonl" in start.log
+    start = program("--run", "x")  # the verification's own folder: a sweep is another run
+    assert start.status == BAD_INPUT and ("has not passed" in start.log) is not passes
+    assert ("holds a run with other settings" in start.log) is passes
 
 
 # --- requests that cannot be carried out ----------------------------------------------------------

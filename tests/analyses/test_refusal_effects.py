@@ -1,0 +1,404 @@
+"""What steering does to a model: side effects, answers, controls, and the slow second scoring.
+
+The embedded model was trained to refuse harmful requests in one place of its stream; that is the
+planted truth that a direction has to find."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from math import inf, nan
+from typing import Any
+
+import pytest
+import torch
+from tiny import tiny
+
+from analyses.refusal.bypass import Way, ways
+from analyses.refusal.config import Families
+from analyses.refusal.effects import side_effects, steered_with, without_direction
+from analyses.refusal.measure import best_cell
+from analyses.refusal.plan import make_plan
+from analyses.refusal.saying import Cell, Held, moved_to_harmless, say, say_edited
+from analyses.refusal.sources import FREE, Source, _controls
+from analyses.refusal.subject import Subject
+from analyses.refusal.verify import TOLERANCE, recomputed
+from tl_geometry import sites
+from tl_geometry.candidates import Edit as Candidate
+from tl_geometry.candidates import Scorer
+from tl_geometry.capture import observed
+from tl_geometry.catalogue import resolve
+from tl_geometry.generation import decode, generate
+from tl_geometry.interventions import edited
+from tl_geometry.judges import is_refusal
+from tl_geometry.prefixes import Prefixes
+from tl_geometry.tokens import TokenBatch, pad
+from tl_geometry.twins import Edit
+
+SIZES: dict[str, Any] = {
+    "dim_prompts": 32,
+    "cosmic_prompts": 32,
+    "selection_prompts": 4,
+    "validation_prompts": 16,
+    "test_prompts": 16,
+    "positions": 2,
+    "doses": (0.05, 0.075),
+    "random_directions": 2,
+}
+TEXTS = (0, 3, 1, 7, 2)
+"""Which neutral texts, of several lengths."""
+
+
+@pytest.fixture(scope="module")
+def subject(pocket: Any) -> Subject:
+    config = Families(models=("pocket-mistral",), **SIZES)
+    return Subject(pocket, config, make_plan(config).prompts)
+
+
+@pytest.fixture(scope="module")
+def source(subject: Subject) -> Source:
+    layer = sites.layer_at(0.6, subject.model.cfg.n_layers)
+    return Source("dim", "0.6", layer, subject.means["dim"].direction(layer + 1, -1))
+
+
+@pytest.fixture(scope="module")
+def texts(subject: Subject) -> list[list[int]]:
+    chosen = [subject.neutral[0][i] for i in TEXTS]
+    assert len({len(text) for text in chosen}) > 2
+    return chosen
+
+
+def nothing(_: TokenBatch) -> tuple[Mapping[int, Edit], AbstractContextManager[None]]:
+    return {}, nullcontext()
+
+
+# --- side effects ---------------------------------------------------------------------------------
+
+
+def test_no_edit_has_no_side_effects(subject: Subject, texts: list[list[int]]) -> None:
+    found = side_effects(subject, nothing, texts)
+    assert found.kl == 0 and found.nll == found.nll_untouched > 0
+
+
+def test_loss_is_that_of_hugging_face(subject: Subject, texts: list[list[int]]) -> None:
+    from transformers import AutoModelForCausalLM
+
+    folder = resolve("pocket-mistral").source
+    plain: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    for text in texts[:2]:
+        ids = torch.tensor([text])
+        with torch.inference_mode():
+            loss = plain(ids, labels=ids).loss.item()
+        assert side_effects(subject, nothing, [text]).nll == pytest.approx(loss, abs=1e-5)
+
+
+def test_kl_by_another_route(subject: Subject, source: Source, texts: list[list[int]]) -> None:
+    from tl_geometry.twins import blocks_edited, twin_of
+
+    held, (text, *_) = moved_to_harmless(source), texts
+    twin: Any = twin_of(subject.model)
+    with torch.inference_mode():
+        before = twin(torch.tensor([text])).logits[0, :-1].double().softmax(-1)
+        with blocks_edited(twin, held(pad(subject.model, [text]))[0]):
+            after = twin(torch.tensor([text])).logits[0, :-1].double().softmax(-1)
+    distributions = torch.distributions.Categorical
+    kl = torch.distributions.kl_divergence(distributions(before), distributions(after)).mean()
+    assert kl > 1e-3
+    assert side_effects(subject, held, [text]).kl == pytest.approx(kl.item(), rel=1e-3)
+
+
+@pytest.mark.parametrize("what", ["steered", "moved", "removed"])
+def test_side_effects_do_not_depend_on_the_batch(
+    what: str, subject: Subject, source: Source, texts: list[list[int]]
+) -> None:
+    held = {
+        "steered": steered_with(subject, Cell(source, -0.05)),
+        "moved": moved_to_harmless(source),
+        "removed": without_direction(subject, source.direction.unit),
+    }[what]
+    together = side_effects(subject, held, texts)
+    alone = [side_effects(subject, held, [text]) for text in texts]
+    assert together.kl > 1e-4
+    for name in ("kl", "nll", "nll_untouched"):
+        mean = sum(getattr(one, name) for one in alone) / len(alone)
+        # Every text counts the same, however long it is.
+        assert getattr(together, name) == pytest.approx(mean, abs=1e-6), name
+
+
+@pytest.mark.parametrize("family", ["gpt2", "opt", "gemma2", "falcon"])
+def test_padding_does_not_reach_the_loss_in_other_families(family: str) -> None:
+    config = Families(models=("pocket-mistral",), **SIZES)
+    subject = Subject(tiny(family).bridge, config, make_plan(config).prompts)
+    generator = torch.Generator().manual_seed(0)
+    texts = [[0, *torch.randint(3, 259, (n,), generator=generator).tolist()] for n in (4, 19, 9)]
+    together = side_effects(subject, nothing, texts)
+    alone = [side_effects(subject, nothing, [text]).nll for text in texts]
+    assert together.nll == pytest.approx(sum(alone) / 3, abs=1e-5)
+
+
+def test_a_dose_of_0_changes_nothing(
+    subject: Subject, source: Source, texts: list[list[int]]
+) -> None:
+    cell = Cell(source, 0.0)
+    found = side_effects(subject, steered_with(subject, cell), texts)
+    assert found.kl == 0 and found.nll == found.nll_untouched
+    requests = subject.prompts.search[1][:4]
+    steered, plain = say(subject, [cell, Cell(None)], requests, 12)
+    assert steered["answers"] == plain["answers"]
+    assert steered["dose_unit"] == 0 and "dose_unit" not in plain
+
+
+# --- edits and answers ----------------------------------------------------------------------------
+
+
+def test_moved_to_harmless_puts_every_real_token_where_harmless_prompts_are(
+    subject: Subject, source: Source
+) -> None:
+    model, site = subject.model, sites.resid_post(source.layer)
+    batch = pad(model, subject.ids(subject.prompts.search[0][:5]))
+    assert (batch.mask == 0).any()
+    edits, context = moved_to_harmless(source)(batch)
+    assert list(edits) == [source.layer]
+    seen: list[torch.Tensor] = []
+    for held in ({}, {site: edits[source.layer]}):
+        with context, edited(model, held), observed(model, {site: lambda x: seen.append(x)}):
+            model(batch.ids, attention_mask=batch.mask, use_cache=False)
+    before, after = (x.detach().double() for x in seen)
+    unit = source.direction.unit.double()
+    reference = source.direction.reference
+    assert reference is not None
+    real = batch.mask.bool()
+    wanted = (reference.double() @ unit).expand(int(real.sum()))
+    torch.testing.assert_close((after @ unit)[real], wanted, atol=1e-4, rtol=0)
+    assert (before @ unit)[real].sub(wanted).abs().max() > 0.1
+
+    def across(x: torch.Tensor) -> torch.Tensor:
+        return x - (x @ unit)[..., None] * unit
+
+    torch.testing.assert_close(across(after)[real], across(before)[real], atol=1e-4, rtol=0)
+    assert torch.equal(after[~real], before[~real])
+
+
+@pytest.mark.parametrize("what", ["moved", "removed"])
+def test_answers_come_in_the_order_of_the_requests(
+    what: str, subject: Subject, source: Source
+) -> None:
+    held: Held = moved_to_harmless(source)
+    if what == "removed":  # a direction that means nothing: answers stay unlike each other
+        unit = torch.randn(len(source.direction.vector), generator=subject.generator(9))
+        held = without_direction(subject, unit / unit.norm())
+    requests = subject.prompts.search[1][:5]
+    lengths = [len(ids) for ids in subject.ids(requests)]
+    assert lengths != sorted(lengths)
+    small = Subject(subject.model, replace(subject.config, batch_size=2), subject.prompts)
+    said = say_edited(small, held, requests, 10)
+    assert [answer["id"] for answer in said] == [request.id for request in requests]
+    assert len({answer["text"] for answer in said}) == 5
+    for request, answer in zip(requests, said, strict=True):
+        assert say_edited(subject, held, [request], 10) == [answer]
+
+
+def test_an_answer_is_judged_by_every_rule(subject: Subject) -> None:
+    (said,) = say(subject, [Cell(None)], subject.prompts.test[0][:6], 20)
+    assert any(answer["quality"] == "coherent" for answer in said["answers"])
+    for answer in said["answers"]:
+        assert answer["strict"] is is_refusal(answer["text"])
+
+
+# --- the planted truth ----------------------------------------------------------------------------
+
+
+def test_the_found_direction_makes_the_model_refuse_and_a_random_one_does_not(
+    subject: Subject, source: Source
+) -> None:
+    controls = [c for c in _controls(subject, [source]) if c.name.startswith("random")]
+    cells = [Cell(s, dose) for s in (source, *controls) for dose in subject.config.doses]
+    searched = say(subject, [Cell(None), *cells], subject.prompts.search[1], 20)
+
+    def refused(row: Mapping[str, Any]) -> int:
+        return sum(answer["quality"] == "coherent" for answer in row["answers"])
+
+    most = {row["source"]: 0 for row in searched}
+    for row in searched:
+        most[row["source"]] = max(most[row["source"]], refused(row))
+    assert most["dim"] > 8  # of 16
+    assert most["none"] == 0 and max(most["random 0"], most["random 1"]) <= 2
+
+    chosen = [best_cell(searched, [one]) for one in (source, *controls)]
+    tested = say(subject, chosen, subject.prompts.test[1], 20)
+    found, *random = (refused(row) for row in tested)
+    assert found > 8 and max(random) <= 2
+
+
+def test_openers_are_tokens_that_open_refusals(subject: Subject) -> None:
+    model, openers = subject.model, subject.openers
+    assert openers
+    harmful, harmless = (subject.ids(side) for side in subject.prompts.test)
+    for opener in openers:  # put into its mouth, the model goes on to refuse
+        batch = pad(model, [[*ids, opener] for ids in harmful[:6]])
+        new = generate(model, batch, max_new_tokens=20)
+        said = decode(model, [[opener, *row] for row in new.tolist()])
+        assert sum(map(is_refusal, said)) >= 4, (model.tokenizer.decode([opener]), said)
+    first = {}
+    for side, prompts in (("harmful", harmful), ("harmless", harmless)):
+        new = generate(model, pad(model, prompts), max_new_tokens=1)[:, 0].tolist()
+        first[side] = sum(token in openers for token in new)
+    assert first["harmful"] >= 12 and first["harmless"] <= 2  # of 16
+
+
+def test_controls_are_as_long_as_the_direction_and_at_its_depths(subject: Subject) -> None:
+    means = subject.means["dim"]
+    found = [Source("dim", d, n, means.direction(n + 1, -1)) for d, n in (("0.4", 12), ("0.6", 19))]
+    found.append(Source("dim", FREE, 9, means.direction(10, -1)))
+    found.append(Source("cosmic", "0.5", 16, means.direction(17, -1, "cosmic")))
+    controls = _controls(subject, found)
+    assert [(c.name, c.depth, c.layer) for c in controls] == [
+        (name, depth, layer)
+        for name in ("shuffled", "random 0", "random 1")
+        for depth, layer in (("0.4", 12), ("0.6", 19))
+    ]
+    for control, own in zip(controls, 3 * found[:2], strict=True):
+        assert (control.direction.position, control.direction.layer) == (-1, own.layer + 1)
+        if control.name != "shuffled":
+            assert control.direction.norm == pytest.approx(own.direction.norm, rel=1e-5)
+            dose = Cell(control, 0.1).stated(subject)["dose_unit"]
+            assert dose == pytest.approx(Cell(own, 0.1).stated(subject)["dose_unit"])
+    units = [c.direction.unit for c in controls]
+    assert torch.allclose(units[2], units[3]) and torch.allclose(units[4], units[5])
+    assert abs(units[2] @ units[4]) < 0.5
+    again = _controls(subject, found)
+    assert all(
+        torch.equal(a.direction.vector, b.direction.vector)
+        for a, b in zip(controls, again, strict=True)
+    )
+    other = Subject(subject.model, replace(subject.config, seed=1), subject.prompts)
+    other.__dict__["means"] = subject.means
+    assert not torch.allclose(_controls(other, found)[2].direction.unit, units[2])
+
+
+def test_shuffled_labels_make_a_shorter_difference(subject: Subject, source: Source) -> None:
+    shuffled = subject.means["shuffled"].direction(source.layer + 1, -1)
+    assert shuffled.norm < 0.5 * source.direction.norm
+    assert subject.means["shuffled"].n == (32, 32)
+
+
+def test_ways_to_take_refusal_away(subject: Subject, source: Source) -> None:
+    doses = (0.3, 0.1, 0.4, 0.2)
+    config = replace(subject.config, doses=doses, methods=("dim", "cosmic"))
+    given = Subject(subject.model, config, subject.prompts)
+    direction = source.direction
+    places = [("dim", "0.6"), ("dim", FREE), ("cosmic", "0.6"), ("cosmic", FREE)]
+    places += [("random 0", "0.6"), ("shuffled", "0.6")]
+    sources = [Source(name, depth, 19, direction) for name, depth in places]
+    keys = {way.key for way in ways(given, sources)}
+    assert keys == {f"affine|{name}|{depth}|0" for name, depth in places[:4]} | {
+        f"linear|dim|{FREE}|0",
+        f"linear|cosmic|{FREE}|0",
+        "negative|dim|0.6|-0.1",
+        "negative|dim|0.6|-0.2",
+        "negative|dim|0.6|-0.3",
+    }
+
+
+def test_taking_the_direction_away_takes_refusal_away(subject: Subject, source: Source) -> None:
+    requests = subject.prompts.search[0][:8]
+
+    def refused(answers: Sequence[Mapping[str, Any]]) -> int:
+        return sum(answer["strict"] for answer in answers)
+
+    plain = refused(say_edited(subject, nothing, requests, 15))
+    moved = refused(say_edited(subject, Way("affine", source).held(subject), requests, 15))
+    assert plain >= 6 and moved <= plain - 4
+
+
+# --- verification ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def small() -> Subject:
+    """Five random layers: what a shortcut gets wrong does not need a trained model."""
+    sizes: dict[str, Any] = SIZES | {"dim_prompts": 4, "cosmic_prompts": 4, "selection_prompts": 3}
+    config = Families(models=("pocket-mistral",), **sizes)
+    made = Subject(tiny("mistral").bridge, config, make_plan(config).prompts)
+    made.__dict__["openers"] = (70, 80)
+    return made
+
+
+@pytest.mark.parametrize("kind", ["linear", "affine"])
+def test_the_slow_scores_are_those_of_the_shortcut(kind: Any, small: Subject) -> None:
+    assert 0 < recomputed(small, kind) < TOLERANCE
+
+
+def test_the_slow_scores_are_those_of_the_shortcut_in_the_embedded_model(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("analyses.refusal.verify.SAMPLED", 2)
+    assert 0 < recomputed(subject, "affine") < TOLERANCE
+
+
+def wrong_stream(patch: pytest.MonkeyPatch) -> None:
+    right = Prefixes.streams
+    patch.setattr(Prefixes, "streams", lambda self, layer: right(self, layer - 1))
+
+
+def wrong_edit(patch: pytest.MonkeyPatch) -> None:
+    right = Scorer._edit
+
+    def edit(self: Scorer, *args: Any) -> Candidate:
+        made = right(self, *args)
+        return replace(made, vectors=1.05 * made.vectors) if type(self) is Scorer else made
+
+    patch.setattr(Scorer, "_edit", edit)
+
+
+def wrong_rows(patch: pytest.MonkeyPatch) -> None:
+    """Every candidate's prompts are the first prompt."""
+    right = Scorer._pass
+
+    def act(self: Scorer, prefixes: Any, k: int, rows: Any, index: Any, edit: Any) -> Any:
+        index = torch.zeros_like(index) if type(self) is Scorer else index
+        return right(self, prefixes, k, rows, index, edit)
+
+    patch.setattr(Scorer, "_pass", act)
+
+
+def undefined_score(patch: pytest.MonkeyPatch) -> None:
+    right = Scorer.scores
+
+    def scores(self: Scorer, layer: int) -> dict[str, list[float]]:
+        found = right(self, layer)
+        return {**found, "comply": [nan] * len(found["comply"])} if type(self) is Scorer else found
+
+    patch.setattr(Scorer, "scores", scores)
+
+
+def undefined_kl(patch: pytest.MonkeyPatch) -> None:
+    right = Scorer.kl
+
+    def kl(self: Scorer, layer: int, position: int) -> float:
+        return nan if type(self) is Scorer else right(self, layer, position)
+
+    patch.setattr(Scorer, "kl", kl)
+
+
+@pytest.mark.parametrize("wrong", [wrong_stream, wrong_edit, wrong_rows])
+def test_a_wrong_shortcut_is_found_out(
+    wrong: Any, small: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong(monkeypatch)
+    assert recomputed(small, "linear") > TOLERANCE
+
+
+@pytest.mark.parametrize("wrong", [undefined_score, undefined_kl])
+def test_a_score_that_is_undefined_on_one_way_only_is_found_out(
+    wrong: Any, small: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong(monkeypatch)
+    assert recomputed(small, "linear") == inf
+
+
+def test_without_openers_a_score_is_undefined_on_both_ways_and_that_is_no_difference(
+    small: Subject,
+) -> None:
+    without = Subject(small.model, small.config, small.prompts)
+    without.__dict__.update(means=small.means, openers=())
+    assert 0 < recomputed(without, "linear") < TOLERANCE
