@@ -123,8 +123,9 @@ class Verify(Steered):
     """Is our COSMIC the published one, and does steering induce coherent refusal?"""
 
     models: Models = ("pocket-qwen2",)
-    depth: float = 0.4
-    """Depth at which steering is tried; `--preset seed`: 0.6, layer 16 of Qwen-7B."""
+    depth: float = 0.8
+    """Depth at which steering is tried: the best of `families` on validation prompts of
+    pocket-qwen2; `--preset seed`: 0.6, layer 16 of Qwen-7B."""
     doses: tuple[float, ...] = (0.02, 0.035, 0.05, 0.075, 0.11)
     preset: str | None = None
     """`seed`: Qwen2.5-7B-Instruct at layer 16, 15 × unit vector."""
