@@ -258,7 +258,10 @@ def test_controls_are_as_long_as_the_direction_and_at_its_depths(subject: Subjec
     ]
     for control, own in zip(controls, 3 * found[:2], strict=True):
         assert (control.direction.position, control.direction.layer) == (-1, own.layer + 1)
-        if control.name != "shuffled":
+        if control.name == "shuffled":
+            mixed = subject.means["shuffled"].difference[own.layer + 1, -1].float()
+            assert torch.equal(control.direction.vector, mixed)
+        else:
             assert control.direction.norm == pytest.approx(own.direction.norm, rel=1e-5)
             dose = Cell(control, 0.1).stated(subject)["dose_unit"]
             assert dose == pytest.approx(Cell(own, 0.1).stated(subject)["dose_unit"])
