@@ -337,6 +337,9 @@ def test_the_gentle_way_with_most_plain_answers_is_chosen_for_each_kind() -> Non
     assert bypass.best(broken)["linear"]["depth"] == "0.4"
     assert bypass.best([way("linear", None, 5)])["linear"]["kl"] is None
     assert bypass.best([]) == {}
+    silly = way("linear", 0.01, 1) | {"answers": answers(0, garbled=9)}  # garbled is no answer
+    sound = way("linear", 0.05, 3, "0.4") | {"answers": answers(7)}
+    assert bypass.best([silly, sound])["linear"]["depth"] == "0.4"
 
 
 # --- rates ----------------------------------------------------------------------------------------
