@@ -147,7 +147,8 @@ def _split_equals(args: list[str]) -> list[str]:
 def _without_commas(args: list[str]) -> list[str]:
     """`--models a,b` → `--models a b`; a folder with a comma in its name stays whole, and so does
     the value of every option that takes one."""
-    lists = {"--models", "--model", "--conditions", "--export"}
+    lists = {"--models", "--model", "--conditions", "--export", "--methods", "--doses"}
+    lists |= {"--depths", "--low-depths", "--search-depths"}
     result: list[str] = []
     inside = False
     for arg in args:

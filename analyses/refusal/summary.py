@@ -66,10 +66,14 @@ def headline(tables: Mapping[str, pd.DataFrame], plan: Plan) -> list[str]:
         rows = records(select(verdicts, method=method))
         works = [row for row in rows if row["verdict"] == "works"]
         highest = max((row["random_highest"] for row in rows), default=float("nan"))
+        beside = (
+            f"; the best random direction of any model after the same search: {highest:.0%}"
+            if plan.config.random_directions
+            else ""
+        )
         sentences.append(
             f"{method.upper()} makes {len(works)} of {len(rows)} models refuse 60 % or more of "
-            f"{plan.config.n_test} benign requests; the best random direction of any model after "
-            f"the same search: {highest:.0%}."
+            f"{plan.config.n_test} benign requests{beside}."
         )
     sentences += [_model(row) for row in records(verdicts)]
     return sentences + [_bypass(row) for row in records(tables["bypass"])]
@@ -77,15 +81,16 @@ def headline(tables: Mapping[str, pd.DataFrame], plan: Plan) -> list[str]:
 
 def _model(row: Mapping[str, Any]) -> str:
     sure = " (uncertain)" if row["uncertain"] else ""
+    highest = row["random_highest"]
+    random = "" if pd.isna(highest) else f", random at most {highest:.0%}"
     return (
         f"{row['model']}, {row['method'].upper()}: {row['verdict']}{sure}. "
         f"Block {row['layer']:.0f} ({row['depth_percent']:.0f} %), dose "
         f"{row['dose_residual']:.3f} of the residual norm "
         f"(unit vector × {row['dose_unit']:.3g}): {row['coherent']:.0%} "
         f"[{row['coherent_low']:.0%}, {row['coherent_high']:.0%}] coherent refusals, "
-        f"{row['garbled']:.0%} garbled; unsteered {row['unsteered']:.0%}, random at most "
-        f"{row['random_highest']:.0%}, shuffled labels {row['shuffled']:.0%}; over the depths: "
-        f"{row['layer_pattern']}."
+        f"{row['garbled']:.0%} garbled; unsteered {row['unsteered']:.0%}{random}, shuffled labels "
+        f"{row['shuffled']:.0%}; over the depths: {row['layer_pattern']}."
     )
 
 

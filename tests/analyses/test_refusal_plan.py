@@ -297,3 +297,13 @@ def test_a_verification_is_the_sweep_at_one_depth() -> None:
     assert (given.depths, given.low_depths, given.doses) == ((0.3,), (0.3,), (0.1,))
     assert (given.models, given.dim_prompts, given.seed) == ((MODEL,), 9, 4)
     assert given.skip_verification and given.random_directions == 1
+
+
+def test_lists_take_commas_and_spaces() -> None:
+    from analyses.refusal.__main__ import read
+
+    commas = ["--depths", "0.4,0.6", "--methods", "dim,cosmic", "--doses=0.1,0.2"]
+    spaces = ["--depths", "0.4", "0.6", "--methods", "dim", "cosmic", "--doses", "0.1", "0.2"]
+    one, other = (read(["families", *given]) for given in (commas, spaces))
+    assert one == other and isinstance(one, Families)
+    assert (one.depths, one.doses) == ((0.4, 0.6), (0.1, 0.2))
