@@ -9,38 +9,17 @@ and at a fixed depth, and compares models: effects, depths, transfer, patterns, 
     python -m analyses.cross_architecture --models gpt2 my/folder Qwen/Qwen3-0.6B
 """
 
-import logging
 import sys
-from dataclasses import replace
 
-from analyses.cli import (
-    BAD_INPUT,
-    INTERRUPTED,
-    OK,
-    SOME_FAILED,
-    ask_policy,
-    log_to_terminal,
-    parse,
-)
+from analyses.cli import BAD_INPUT, OK, log_to_terminal, parse
 from analyses.cross_architecture.config import PRESETS, SIZES, Config
-
-log = logging.getLogger("cross_architecture")
+from analyses.starting import carried_out, status_of
 
 
 def main(args: list[str] | None = None) -> int:
     config = parse(Config, __doc__ or "", args, PRESETS, SIZES)
     log_to_terminal()
-    try:
-        return _dry_run(config) if config.dry_run else _run(config)
-    except ValueError as error:
-        log.error("%s", error)
-        return BAD_INPUT
-    except (RuntimeError, OSError) as error:
-        log.error("%s", error)
-        return SOME_FAILED
-    except KeyboardInterrupt:
-        log.error("stopped; what was measured is kept, and the same command goes on from there")
-        return INTERRUPTED
+    return status_of(lambda: _dry_run(config) if config.dry_run else _run(config))
 
 
 def _dry_run(config: Config) -> int:
@@ -59,24 +38,8 @@ def _dry_run(config: Config) -> int:
 def _run(config: Config) -> int:
     from analyses.cross_architecture.experiment import run
     from analyses.cross_architecture.plan import folder_of, make_plan
-    from analyses.sinks import check_wandb, to_wandb
-    from tl_geometry.runs import state
 
-    if config.wandb:
-        check_wandb()
-    folder = folder_of(make_plan(config))
-    if not (config.resume or config.fresh or config.skip) and state(folder) != "absent":
-        policy = ask_policy(f"{folder} holds a {state(folder)} run.")
-        config = replace(config, **{policy: True})
-    if config.skip and state(folder) != "absent":
-        log.info("%s is left as it is (%s)", folder, state(folder))
-        return OK
-    results = run(config)
-    sys.stdout.write("\n".join(results.summary["headline"]) + "\n")
-    if config.wandb:
-        to_wandb(config.wandb, results.folder.name, results.summary, results.tables)
-    sys.stdout.write(f"report: {results.folder / 'report.html'}\n")
-    return SOME_FAILED if results.summary["counts"]["missing"] else OK
+    return carried_out(config, folder_of(make_plan(config)), run)
 
 
 if __name__ == "__main__":

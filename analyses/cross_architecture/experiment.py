@@ -5,8 +5,6 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,30 +16,13 @@ from analyses.cross_architecture.plan import ModelPlan, Plan, folder_of, make_pl
 from analyses.cross_architecture.recording import UNTRAINED, Record, measured
 from analyses.cross_architecture.summary import summarize
 from analyses.cross_architecture.verdict import verdict
+from analyses.results import Results
 from analyses.work import why
 from tl_geometry.models import Model, load_model, random_model
 from tl_geometry.runs import Run, open_run
 from tl_geometry.statistics import benjamini_hochberg
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, repr=False)
-class Results:
-    """A finished run: where it is, its tables by name, and the summary behind the report."""
-
-    folder: Path
-    tables: Mapping[str, pd.DataFrame]
-    summary: Mapping[str, Any]
-
-    def __repr__(self) -> str:
-        return "\n".join([f"{self.folder}: {', '.join(self.tables)}", *self.summary["headline"]])
-
-    def figures(self) -> dict[str, Any]:
-        """Plotly figures by name, in reading order."""
-        from figures.cross_architecture import figures
-
-        return figures(self.tables)
 
 
 @dataclass(frozen=True)

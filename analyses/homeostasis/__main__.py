@@ -8,22 +8,12 @@ layers behind it, and asks of every component what the answer would be with it h
     python -m analyses.homeostasis --model mistral-7b    # a GPU and the weights
 """
 
-import logging
 import sys
 from dataclasses import replace
 
-from analyses.cli import (
-    BAD_INPUT,
-    INTERRUPTED,
-    OK,
-    SOME_FAILED,
-    ask_policy,
-    log_to_terminal,
-    parse,
-)
+from analyses.cli import INTERRUPTED, OK, log_to_terminal, parse
 from analyses.homeostasis.config import PRESETS, SIZES, Config
-
-log = logging.getLogger("homeostasis")
+from analyses.starting import carried_out, status_of
 
 
 def main(args: list[str] | None = None) -> int:
@@ -40,17 +30,8 @@ def main(args: list[str] | None = None) -> int:
 
 def _one(config: Config) -> int:
     """One model; its failure is its own."""
-    try:
-        return _dry_run(config) if config.dry_run else _run(config)
-    except ValueError as error:
-        log.error("%s: %s", config.models[0], error)
-        return BAD_INPUT
-    except (RuntimeError, OSError) as error:
-        log.error("%s: %s", config.models[0], error)
-        return SOME_FAILED
-    except KeyboardInterrupt:
-        log.error("stopped; what was measured is kept, and the same command goes on from there")
-        return INTERRUPTED
+    about = f"{config.models[0]}: "
+    return status_of(lambda: _dry_run(config) if config.dry_run else _run(config), about)
 
 
 def _dry_run(config: Config) -> int:
@@ -71,25 +52,9 @@ def _dry_run(config: Config) -> int:
 def _run(config: Config) -> int:
     from analyses.homeostasis.experiment import run
     from analyses.homeostasis.plan import folder_of, make_plan
-    from analyses.sinks import check_wandb, to_wandb
-    from tl_geometry.runs import state
 
-    if config.wandb:
-        check_wandb()
     plan = make_plan(config)
-    folder = folder_of(plan)
-    if not (config.resume or config.fresh or config.skip) and state(folder) != "absent":
-        policy = ask_policy(f"{folder} holds a {state(folder)} run of {plan.model.name}.")
-        config = replace(config, **{policy: True})
-    if config.skip and state(folder) != "absent":
-        log.info("%s is left as it is (%s)", folder, state(folder))
-        return OK
-    results = run(config)
-    sys.stdout.write("\n".join(results.summary["headline"]) + "\n")
-    if config.wandb:
-        to_wandb(config.wandb, results.folder.name, results.summary, results.tables)
-    sys.stdout.write(f"report: {results.folder / 'report.html'}\n")
-    return SOME_FAILED if results.summary["counts"]["missing"] else OK
+    return carried_out(config, folder_of(plan), run, of=f" of {plan.model.name}")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,28 +18,11 @@ from analyses.homeostasis.resampler import Resampler, couples
 from analyses.homeostasis.sample import Sample
 from analyses.homeostasis.summary import summarize
 from analyses.homeostasis.tables import layer_table, missing_table, pair_table, profile_table
+from analyses.results import Results
 from tl_geometry.models import Model, load_model
 from tl_geometry.runs import open_run
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, repr=False)
-class Results:
-    """A finished run: where it is, its tables by name, and the summary behind the report."""
-
-    folder: Path
-    tables: Mapping[str, pd.DataFrame]
-    summary: Mapping[str, Any]
-
-    def __repr__(self) -> str:
-        return "\n".join([f"{self.folder}: {', '.join(self.tables)}", *self.summary["headline"]])
-
-    def figures(self) -> dict[str, Any]:
-        """Plotly figures by name, in reading order."""
-        from figures.homeostasis import figures
-
-        return figures(self.tables)
 
 
 def run(config: Config, model: Model | None = None) -> Results:

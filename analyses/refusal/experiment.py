@@ -3,9 +3,6 @@
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -16,28 +13,11 @@ from analyses.refusal.measure import measure_model
 from analyses.refusal.plan import Plan, make_plan
 from analyses.refusal.summary import summarize
 from analyses.refusal.verdict import verdict_table
+from analyses.results import Results
 from tl_geometry.execute import Outcome, Task, execute
 from tl_geometry.runs import Run, open_run
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, repr=False)
-class Results:
-    """A finished run: where it is, its tables by name, and the summary behind the report."""
-
-    folder: Path
-    tables: Mapping[str, pd.DataFrame]
-    summary: Mapping[str, Any]
-
-    def __repr__(self) -> str:
-        return "\n".join([f"{self.folder}: {', '.join(self.tables)}", *self.summary["headline"]])
-
-    def figures(self) -> dict[str, Any]:
-        """Plotly figures by name, in reading order."""
-        from figures.refusal import figures
-
-        return figures(self.tables)
 
 
 def run(config: Families) -> Results:

@@ -1,0 +1,54 @@
+"""From settings to an exit status: what every `python -m analyses.…` does around its run."""
+
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from analyses.cli import BAD_INPUT, INTERRUPTED, OK, SOME_FAILED, Common, ask_policy
+
+if TYPE_CHECKING:
+    from analyses.results import Results
+
+log = logging.getLogger(__name__)
+ConfigT = TypeVar("ConfigT", bound=Common)
+
+
+def status_of(act: Callable[[], int], about: str = "") -> int:
+    """The act's exit status; what it raises becomes one sentence, begun with `about`."""
+    try:
+        return act()
+    except ValueError as error:
+        log.error("%s%s", about, error)
+        return BAD_INPUT
+    except (RuntimeError, OSError, ImportError) as error:
+        log.error("%s%s", about, error)
+        return SOME_FAILED
+    except KeyboardInterrupt:
+        log.error("stopped; what was measured is kept, and the same command goes on from there")
+        return INTERRUPTED
+
+
+def carried_out(
+    config: ConfigT, folder: Path, run: Callable[[ConfigT], "Results"], of: str = ""
+) -> int:
+    """Resume, start over or skip (asked where somebody can answer), run, and say what was found."""
+    from analyses.sinks import check_wandb, to_wandb
+    from tl_geometry.runs import state
+
+    if config.wandb:
+        check_wandb()
+    found = state(folder)
+    if not (config.resume or config.fresh or config.skip) and found != "absent":
+        config = replace(config, **{ask_policy(f"{folder} holds a {found} run{of}."): True})
+    if config.skip and found != "absent":
+        log.info("%s is left as it is (%s)", folder, found)
+        return OK
+    results = run(config)
+    sys.stdout.write("\n".join(results.summary["headline"]) + "\n")
+    if config.wandb:
+        to_wandb(config.wandb, results.folder.name, results.summary, results.tables)
+    sys.stdout.write(f"report: {results.folder / 'report.html'}\n")
+    return SOME_FAILED if results.summary["counts"]["missing"] else OK
