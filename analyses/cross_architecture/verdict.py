@@ -130,8 +130,9 @@ def _why(k: int, direction: str, median: float, n: Mapping[str, int]) -> str:
     return (
         f"of {k} models, R_V is {direction} in self-observing texts in {n['gap_shown']} (the "
         f"opposite in {n['gap_excluded']}); the gap is larger than with random weights in "
-        f"{n['trained_shown']}; the critical depth is within {NEAR:.0f} points of the median "
-        f"({median:.0f} %) in {n['depth_shown']} (outside in {n['depth_excluded']}); the donor's "
-        f"kind matters behind a patch at the own critical layer in {n['behind_shown']}; "
-        "all else is open" + ("; in every model it cannot be" if _counterexamples(n) else "")
+        f"{n['trained_shown']}; the critical depth is sure to lie within {NEAR:.0f} points of the "
+        f"median ({median:.0f} %) in {n['depth_shown']}, and outside in {n['depth_excluded']}; the "
+        "donor's kind matters behind a patch at the own critical layer in "
+        f"{n['behind_shown']}; for the others the data leave it open"
+        + (". So it does not hold in every model" if _counterexamples(n) else "")
     )

@@ -289,8 +289,8 @@ def test_the_verdict_names_direction_and_depth() -> None:
     assert (found.direction, found.median_depth_percent) == ("higher", 25.0)
     assert (found.gap_shown, found.gap_excluded, found.depth_shown) == (4, 1, 5)
     assert "R_V is higher" in found.why and "25 %" in found.why
-    assert "in every model it cannot be" in found.why
-    assert "cannot be" not in verdict(compared(g=[-1.0] * 5)).why
+    assert "does not hold in every model" in found.why
+    assert "does not hold" not in verdict(compared(g=[-1.0] * 5)).why
 
 
 def test_without_a_model_the_verdict_is_undecided() -> None:
