@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from crashing import count_lines, start, tear_write
 
+from analyses import requested
 from analyses.homeostasis import experiment
 from analyses.homeostasis.__main__ import main as analysis
 from tl_geometry.models import load_model
@@ -35,7 +36,7 @@ def work(folder: Path, checkpoint: str, bank: str) -> None:
 def quickly(checkpoint: str) -> None:
     """The model is loaded once, and a small file stands for report and figures."""
     model = load_model(checkpoint)
-    experiment.load_model = lambda *_, **__: model
+    requested.load_model = lambda *_, **__: model
     experiment._draw = lambda folder, *_: (folder / "report.html").write_bytes(b"drawn")
 
 

@@ -4,17 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from analyses.cli import Common, Flag, Models
-
-FAMILIES = (
-    "pocket-mistral",
-    "pocket-llama",
-    "pocket-qwen2",
-    "pocket-gemma2",
-    "pocket-falcon",
-    "pocket-phi3",
-    "pocket-zephyr",
-)
-"""One embedded instruct model of each family."""
+from analyses.families import FAMILIES
 
 
 @dataclass(frozen=True, kw_only=True)

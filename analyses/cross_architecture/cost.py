@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from analyses.cross_architecture.measure import CONDITIONS, SAID
-from analyses.cross_architecture.plan import ModelPlan, Plan, depths
+from analyses.cross_architecture.plan import Plan, depths
+from analyses.requested import ModelPlan
 
 LAYERS = 4
 """At most so many layers are patched: the fixed depth and three definitions of the critical one."""

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -12,13 +13,14 @@ from accelerate.utils.memory import clear_device_cache
 
 from analyses.cross_architecture import comparison, concordance, confounds, effects, gaps, summaries
 from analyses.cross_architecture.config import Config
-from analyses.cross_architecture.plan import ModelPlan, Plan, folder_of, make_plan
+from analyses.cross_architecture.plan import Plan, folder_of, make_plan
 from analyses.cross_architecture.recording import UNTRAINED, Record, measured
 from analyses.cross_architecture.summary import summarize
 from analyses.cross_architecture.verdict import verdict
+from analyses.requested import ModelPlan, address, load
 from analyses.results import Results
 from analyses.work import why
-from tl_geometry.models import Model, load_model, random_model
+from tl_geometry.models import Model, random_model
 from tl_geometry.runs import Run, open_run
 from tl_geometry.statistics import benjamini_hochberg
 
@@ -65,13 +67,13 @@ def measure_all(plan: Plan, record: Run) -> Measured:
             failed[entry.name] = entry.reason
             log.error("%s: %s", entry.name, entry.reason)
             continue
-        result = _attempt(plan, entry, record, _loader(config, entry), untrained=False)
+        result = _attempt(plan, entry, record, partial(load, config, entry.spec), untrained=False)
         if isinstance(result, str):
             failed[entry.name] = result
             continue
         models.append(result)
         if config.random_init:
-            twin = _attempt(plan, entry, record, _random(config, entry), untrained=True)
+            twin = _attempt(plan, entry, record, partial(_random, config, entry), untrained=True)
             if isinstance(twin, Record):
                 untrained[entry.name] = twin
     if not models:
@@ -95,32 +97,15 @@ def _attempt(
         clear_device_cache(garbage_collection=True)
 
 
-def _loader(config: Config, entry: ModelPlan) -> Callable[[], Model]:
-    def load() -> Model:
-        log.info("loading %s", entry.name)
-        return load_model(
-            entry.spec.name if entry.spec.name in config.models else entry.spec.source,
-            device=config.device,
-            dtype=config.dtype,
-            quantization=config.quantization,
-            revision=config.revision,
-        )
-
-    return load
-
-
-def _random(config: Config, entry: ModelPlan) -> Callable[[], Model]:
-    def load() -> Model:
-        return random_model(
-            entry.spec.name if entry.spec.name in config.models else entry.spec.source,
-            # Of its own: models of one architecture would share one random twin.
-            seed=int(np.random.default_rng([config.seed, *entry.name.encode()]).integers(2**31)),
-            device=config.device,
-            dtype=config.dtype,
-            revision=config.revision,
-        )
-
-    return load
+def _random(config: Config, entry: ModelPlan) -> Model:
+    return random_model(
+        address(config, entry.spec),
+        # Of its own: models of one architecture would share one random twin.
+        seed=int(np.random.default_rng([config.seed, *entry.name.encode()]).integers(2**31)),
+        device=config.device,
+        dtype=config.dtype,
+        revision=config.revision,
+    )
 
 
 def analysed(plan: Plan, found: Measured) -> dict[str, pd.DataFrame]:

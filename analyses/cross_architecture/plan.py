@@ -5,8 +5,8 @@ from functools import cached_property
 from pathlib import Path
 
 from analyses.cross_architecture.config import Config
-from tl_geometry.catalogue import ModelSize, ModelSpec, identity, is_pocket, resolve, size_of
-from tl_geometry.models import chosen_device, torch_dtype
+from analyses.requested import ModelPlan, dtype_name, model_plans
+from tl_geometry.catalogue import is_pocket
 from tl_geometry.prompts import Prompt, content_hash, halves, load_bank
 from tl_geometry.runs import Spec, run_folder, run_name
 from tl_geometry.sites import layer_at
@@ -17,17 +17,6 @@ SEED_RANGE = (20 / 32, 30 / 32)
 """The seed plan looks for the critical layer from layer 20 to 30 of 32."""
 WRONG_BEHIND = 6 / 32
 """The wrong layer lies this much of the depth before the right one (L21 for L27 of 32)."""
-
-
-@dataclass(frozen=True)
-class ModelPlan:
-    """One model of the comparison; without a size it cannot be measured, for a reason."""
-
-    name: str
-    spec: ModelSpec
-    size: ModelSize | None
-    revision: str
-    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,28 +64,16 @@ class Plan:
     def n_pairs(self) -> int:
         return self.config.pairs if self.config.limit is None else self.config.limit
 
-    @property
-    def pocket(self) -> bool:
-        return any(is_pocket(model.spec) for model in self.models)
-
     @cached_property
     def spec(self) -> Spec:
         """Everything that changes a number, and nothing else: its hash is the run's key."""
         config = self.config
-        device = chosen_device(config.device)
         return Spec(
             analysis="cross_architecture",
             step="measure",
             version=VERSION,
-            model=tuple(
-                {
-                    "name": model.name,
-                    "source": model.spec.name if model.spec.local else model.spec.source,
-                    "revision": model.revision,
-                }
-                for model in self.models
-            ),
-            dtype=str(torch_dtype(config.dtype, device)).removeprefix("torch."),
+            model=tuple(model.identity for model in self.models),
+            dtype=dtype_name(config),
             quantization=config.quantization,
             prompts_hash=content_hash(self.bank),
             parameters={
@@ -118,10 +95,8 @@ def make_plan(config: Config) -> Plan:
     stays in the plan with its reason, so that the others are compared without it."""
     config.check()
     _check(config)
-    names = tuple(dict.fromkeys(config.models))
-    specs = [resolve(name, config.revision) for name in names]
-    models = tuple(_model_plan(spec) for spec in specs)
-    every_pocket = all(is_pocket(spec) for spec in specs)
+    models = model_plans(config)
+    every_pocket = all(is_pocket(model.spec) for model in models)
     bank = load_bank(config.prompts or ("pocket" if every_pocket else "bank"))
     for model in models:
         if model.size is not None:
@@ -129,13 +104,6 @@ def make_plan(config: Config) -> Plan:
     kept = tuple(prompt for prompt in bank if prompt.kind in ("recursive", "plain"))
     _check_pairs(config.pairs if config.limit is None else config.limit, kept)
     return Plan(config, models, kept)
-
-
-def _model_plan(spec: ModelSpec) -> ModelPlan:
-    try:
-        return ModelPlan(spec.name, spec, size_of(spec), identity(spec).revision)
-    except ValueError as error:
-        return ModelPlan(spec.name, spec, None, "unresolved", str(error))
 
 
 def _check(config: Config) -> None:

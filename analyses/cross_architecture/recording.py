@@ -12,7 +12,8 @@ import torch
 from analyses.cross_architecture import critical
 from analyses.cross_architecture.inputs import Inputs, Missing, inputs, n_bos
 from analyses.cross_architecture.measure import CONDITIONS, PairIds, patches, sweep
-from analyses.cross_architecture.plan import Depths, ModelPlan, Plan, depths
+from analyses.cross_architecture.plan import Depths, Plan, depths
+from analyses.requested import ModelPlan
 from analyses.work import Result, without_nan, work_off
 from tl_geometry import sites
 from tl_geometry.capture import observed

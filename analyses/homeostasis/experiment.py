@@ -18,8 +18,9 @@ from analyses.homeostasis.resampler import Resampler, couples
 from analyses.homeostasis.sample import Sample
 from analyses.homeostasis.summary import summarize
 from analyses.homeostasis.tables import layer_table, missing_table, pair_table, profile_table
+from analyses.requested import load
 from analyses.results import Results
-from tl_geometry.models import Model, load_model
+from tl_geometry.models import Model
 from tl_geometry.runs import open_run
 
 log = logging.getLogger(__name__)
@@ -35,14 +36,7 @@ def run(config: Config, model: Model | None = None) -> Results:
     with open_run(folder_of(plan), plan.spec, policy=config.policy) as record:
         started = time.monotonic()
         if model is None:
-            log.info("loading %s", plan.model.name)
-            model = load_model(
-                config.models[0],
-                device=config.device,
-                dtype=config.dtype,
-                quantization=config.quantization,
-                revision=config.revision,
-            )
+            model = load(config, plan.model)
         records, missing = measured(plan, model, record)
         tables = analysed(plan, records, missing)
         summary = summarize(plan, tables, record, seconds=time.monotonic() - started)

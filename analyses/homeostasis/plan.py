@@ -7,8 +7,8 @@ from pathlib import Path
 from analyses.homeostasis.conditions import CONDITIONS, SAME_AS
 from analyses.homeostasis.config import Config
 from analyses.homeostasis.measure import Setup
+from analyses.requested import dtype_name
 from tl_geometry.catalogue import ModelSize, ModelSpec, identity, is_pocket, resolve, size_of
-from tl_geometry.models import chosen_device, torch_dtype
 from tl_geometry.prompts import Pair, Prompt, content_hash, load_bank, load_pairs
 from tl_geometry.runs import Spec, run_folder, run_name
 from tl_geometry.sites import layer_at
@@ -50,7 +50,6 @@ class Plan:
     def spec(self) -> Spec:
         """Everything that changes a number, and nothing else: its hash is the run's key."""
         config, who = self.config, identity(self.model)
-        device = chosen_device(config.device)
         prompts = (
             self.bank
             if self.listed is None
@@ -61,7 +60,7 @@ class Plan:
             step="measure",
             version=VERSION,
             model={"name": who.name, "source": who.source, "revision": who.revision},
-            dtype=str(torch_dtype(config.dtype, device)).removeprefix("torch."),
+            dtype=dtype_name(config),
             quantization=config.quantization,
             prompts_hash=content_hash(prompts),
             parameters={

@@ -5,9 +5,10 @@ from dataclasses import asdict, dataclass
 from math import inf
 from typing import Any
 
+from analyses.refusal.config import FREE
 from analyses.refusal.effects import side_effects, steered_with, without_direction
 from analyses.refusal.saying import Cell, Held, moved_to_harmless, say_edited
-from analyses.refusal.sources import FREE, Source
+from analyses.refusal.sources import Source
 from analyses.refusal.subject import Subject
 from tl_geometry.selection import MAX_KL
 

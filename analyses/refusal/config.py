@@ -5,20 +5,13 @@ from math import inf
 from typing import ClassVar, Literal
 
 from analyses.cli import Common, Flag, Models
+from analyses.families import FAMILIES
 
-FAMILIES = (
-    "pocket-mistral",
-    "pocket-llama",
-    "pocket-qwen2",
-    "pocket-gemma2",
-    "pocket-falcon",
-    "pocket-phi3",
-    "pocket-zephyr",
-)
-"""One embedded instruct model of each family."""
 LOW_PRIORITY = ("llama-3-8b", "mistral-7b-v0.3")
 """The plan tests these at fewer depths."""
 
+FREE = "free"
+"""Stands for the depth where a method chose freely among all layers."""
 Method = Literal["dim", "cosmic"]
 DoseUnit = Literal["unit", "raw", "residual"]
 Span = Literal["layer", "to_end", "everywhere"]
@@ -93,6 +86,10 @@ class Families(Steered):
     """Doses that are compared on validation prompts, in --dose-unit."""
     preset: str | None = None
     """`seed`: the plan's four models, 5 + 5 and 50 + 50 prompts, last token, 15 × unit vector."""
+
+    def depths_of(self, model: str) -> tuple[float, ...]:
+        """At which depths this model is tried."""
+        return self.low_depths if model in LOW_PRIORITY else self.depths
 
     def check(self) -> None:
         super().check()

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from analyses.refusal.plan import ModelPlan, Plan
+from analyses.refusal.plan import Plan
+from analyses.requested import ModelPlan
 from tl_geometry.selection import deepest
 
 
@@ -17,7 +18,7 @@ def cost(plan: Plan) -> Iterator[str]:
 def _amounts(plan: Plan, model: ModelPlan) -> dict[str, str]:
     config, size = plan.config, model.size
     assert size is not None
-    methods, depths = len(config.methods), len(model.depths)
+    methods, depths = len(config.methods), len(config.depths_of(model.name))
     candidates = deepest(size.n_layers) * config.positions
     passes = 2 * methods * candidates * config.selection_prompts
     controls = config.random_directions + 1

@@ -11,6 +11,7 @@ from analyses.refusal.config import Families
 from analyses.refusal.measure import Task as Job
 from analyses.refusal.measure import measure_model
 from analyses.refusal.plan import Plan, make_plan
+from analyses.refusal.subject import Subject
 from analyses.refusal.summary import summarize
 from analyses.refusal.verdict import verdict_table
 from analyses.results import Results
@@ -20,9 +21,10 @@ from tl_geometry.runs import Run, open_run
 log = logging.getLogger(__name__)
 
 
-def run(config: Families) -> Results:
+def run(config: Families, subject: Subject | None = None) -> Results:
     """Measure, judge, draw; what the run's folder already holds is not measured again.
 
+    `subject` saves loading; it must be the one model that `config` names, measured in this process.
     A model that cannot be loaded or measured is a row with its reason. ValueError for a request
     that cannot be carried out, before any weight is loaded; RuntimeError if no model could be
     measured.
@@ -31,7 +33,7 @@ def run(config: Families) -> Results:
 
     began, plan = time.monotonic(), make_plan(config)
     with open_run(plan.folder, plan.spec, policy=config.policy) as record:
-        failed = _measured(plan, record)
+        failed = _measured(plan, record, subject)
         found = [tidy.recorded(record.folder, m) for m in plan.models if m.name not in failed]
         if not found:
             raise RuntimeError("no model could be measured: " + "; ".join(failed.values()))
@@ -45,7 +47,7 @@ def run(config: Families) -> Results:
     return Results(record.folder, tables, summary)
 
 
-def _measured(plan: Plan, record: Run) -> dict[str, str]:
+def _measured(plan: Plan, record: Run, subject: Subject | None) -> dict[str, str]:
     """Every model, one after the other or side by side; the reasons of those that failed."""
     failed = {model.name: model.reason for model in plan.models if model.size is None}
     for name, reason in failed.items():
@@ -53,7 +55,7 @@ def _measured(plan: Plan, record: Run) -> dict[str, str]:
     if not record.measuring:
         return failed
     jobs = [
-        Task(model.name, Job(record.folder.resolve(), plan.config, model, plan.prompts))
+        Task(model.name, Job(record.folder.resolve(), plan.config, model, plan.prompts, subject))
         for model in plan.models
         if model.size is not None
     ]

@@ -8,18 +8,17 @@ from typing import Any
 
 from analyses.refusal import bypass
 from analyses.refusal.config import Families
-from analyses.refusal.plan import ModelPlan, Prompts
+from analyses.refusal.plan import Prompts
 from analyses.refusal.saying import Cell, say
 from analyses.refusal.sources import Source, as_scores, chosen, states
 from analyses.refusal.subject import Subject
+from analyses.refusal.verdict import preference
+from analyses.requested import ModelPlan, load
 from analyses.work import Result, why, without_nan, work_off
-from tl_geometry.candidates import Kind
-from tl_geometry.models import load_model
 from tl_geometry.runs import ModelRecord, open_model_record
 
 log = logging.getLogger(__name__)
 DONE = "model"
-SCORED: tuple[tuple[str, Kind], ...] = (("dim", "linear"), ("cosmic", "linear"))
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,12 @@ class Task:
     config: Families
     model: ModelPlan
     prompts: Prompts
+    subject: Subject | None = None
+    """The model, where the caller has loaded it already (in this process)."""
+
+    @property
+    def depths(self) -> tuple[float, ...]:
+        return self.config.depths_of(self.model.name)
 
 
 def measure_model(task: Task) -> str:
@@ -49,16 +54,9 @@ def measure_model(task: Task) -> str:
 
 
 def loaded(task: Task) -> Subject:
-    config, spec = task.config, task.model.spec
-    log.info("loading %s", task.model.name)
-    model = load_model(
-        spec.name if spec.name in config.models else spec.source,
-        device=config.device,
-        dtype=config.dtype,
-        quantization=config.quantization,
-        revision=config.revision,
-    )
-    return Subject(model, config, task.prompts)
+    if task.subject is not None:
+        return task.subject
+    return Subject(load(task.config, task.model.spec), task.config, task.prompts)
 
 
 @dataclass(eq=False)
@@ -82,7 +80,7 @@ class _Job:
 
     def all(self) -> None:
         scores = {method: self._scores(method) for method in self.task.config.methods}
-        sources, missing = chosen(self.subject, self.task.model.depths, scores)
+        sources, missing = chosen(self.subject, self.task.depths, scores)
         cells = [Cell(s, dose) for s in sources for dose in self.task.config.doses]
         searched = self._say("search", cells, 1, self.task.config.search_tokens)
         self._say("test", self._tested(sources, searched), 1, self.task.config.new_tokens)
@@ -95,8 +93,8 @@ class _Job:
 
     def _scores(self, method: str) -> Any:
         n_layers = self.subject.model.cfg.n_layers
-        scorer = self.subject.scorer(method, "linear")
-        layers = states(self.task.config, self.task.model.depths, n_layers)
+        scorer = self.subject.scorer(method)
+        layers = states(self.task.config, self.task.depths, n_layers)
         items = {f"score|{method}|{layer}": layer for layer in layers}
 
         def measure(batch: Sequence[int]) -> list[Result]:
@@ -198,15 +196,10 @@ def _about(source: Source) -> dict[str, Any]:
 
 
 def best_cell(searched: Sequence[Result], among: Sequence[Source]) -> Cell:
-    """Direction and dose with the most coherent refusals on validation prompts.
-
-    Ties: the smaller dose, then the shallower layer, then a depth before the method's own choice.
-    """
+    """Direction and dose that are preferred by what they do on validation prompts."""
     sources = {(source.name, source.depth): source for source in among}
     mine = [row for row in searched if (row["source"], row["depth"]) in sources]
-    best = min(
-        mine, key=lambda row: (-coherent(row), row["dose"], row["layer"], row["depth"] == "free")
-    )
+    best = min(mine, key=lambda row: preference(coherent(row), row))
     return Cell(sources[best["source"], best["depth"]], best["dose"])
 
 

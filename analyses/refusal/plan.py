@@ -1,12 +1,12 @@
 """What a run will do, settled before any weight is loaded."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from analyses.refusal.config import LOW_PRIORITY, Families
-from tl_geometry.catalogue import ModelSize, ModelSpec, identity, is_pocket, resolve, size_of
-from tl_geometry.models import chosen_device, torch_dtype
+from analyses.refusal.config import Families
+from analyses.requested import ModelPlan, dtype_name, model_plans
+from tl_geometry.catalogue import is_pocket
 from tl_geometry.prompts import (
     NeutralText,
     Request,
@@ -19,18 +19,6 @@ from tl_geometry.sites import layer_at
 
 VERSION = 2
 """Raised when the same settings would give other numbers."""
-
-
-@dataclass(frozen=True)
-class ModelPlan:
-    """One model of the sweep; without a size it cannot be measured, for a reason."""
-
-    name: str
-    spec: ModelSpec
-    size: ModelSize | None
-    revision: str
-    depths: tuple[float, ...]
-    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -105,17 +93,8 @@ class Plan:
             analysis="refusal",
             step="families",
             version=VERSION,
-            model=tuple(
-                {
-                    "name": model.name,
-                    "source": model.spec.name if model.spec.local else model.spec.source,
-                    "revision": model.revision,
-                }
-                for model in self.models
-            ),
-            dtype=str(torch_dtype(config.dtype, chosen_device(config.device))).removeprefix(
-                "torch."
-            ),
+            model=tuple(model.identity for model in self.models),
+            dtype=dtype_name(config),
             quantization=config.quantization,
             prompts_hash=content_hash((*self.prompts.all, *self.prompts.neutral)),
             parameters={
@@ -137,21 +116,18 @@ def make_plan(config: Families) -> Plan:
     """Check the request; ValueError says what to change. A model that cannot be found or read
     stays in the plan with its reason, so that the others are measured without it."""
     config.check()
-    specs = [resolve(name, config.revision) for name in dict.fromkeys(config.models)]
-    models = tuple(_model_plan(config, spec) for spec in specs)
-    pocket = all(is_pocket(spec) for spec in specs)
+    models = tuple(_with_layers(config, model) for model in model_plans(config))
+    pocket = all(is_pocket(model.spec) for model in models)
     bank = load_requests(config.prompts or ("pocket_requests" if pocket else "requests"))
     neutral = load_neutral("pocket_neutral" if pocket else "neutral")
     return Plan(config, models, prompts(config, bank, neutral))
 
 
-def _model_plan(config: Families, spec: ModelSpec) -> ModelPlan:
-    depths = config.low_depths if spec.name in LOW_PRIORITY else config.depths
-    try:
-        size = size_of(spec)
-        layers = [layer_at(depth, size.n_layers) for depth in depths]
-        if len(set(layers)) < len(layers):
-            raise ValueError(f"with {size.n_layers} layers, depths {depths} share a layer")
-        return ModelPlan(spec.name, spec, size, identity(spec).revision, depths)
-    except ValueError as error:
-        return ModelPlan(spec.name, spec, None, "unresolved", depths, str(error))
+def _with_layers(config: Families, model: ModelPlan) -> ModelPlan:
+    """The model; one in which two of the depths are the same layer cannot be measured."""
+    if model.size is None:
+        return model
+    depths, n = config.depths_of(model.name), model.size.n_layers
+    if len({layer_at(depth, n) for depth in depths}) == len(depths):
+        return model
+    return replace(model, size=None, reason=f"with {n} layers, depths {depths} share a layer")

@@ -7,15 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from analyses.refusal.config import Families
+from analyses.refusal.config import FREE, Families
 from analyses.refusal.subject import Subject
 from tl_geometry.candidates import Scorer
 from tl_geometry.directions import Direction
 from tl_geometry.selection import Choice, NoDirectionError, Scores, arditi, cosmic, deepest
 from tl_geometry.sites import layer_at
 
-FREE = "free"
-"""The method's own choice among all layers."""
 Rows = Mapping[int, Mapping[str, Any]]
 ANYWHERE = 10**6
 """As many layers that none is too deep: at a given depth the depth is not the rule's to refuse."""
@@ -57,7 +55,7 @@ def chosen(
     found: list[Source] = []
     missing: dict[str, str] = {}
     for method in subject.config.methods:
-        scorer = subject.scorer(method, "linear")
+        scorer = subject.scorer(method)
         for depth in depths:
             layer = layer_at(depth, n_layers)
             found.append(_at_depth(method, f"{depth:g}", layer, scorer, scores[method]))

@@ -1,7 +1,7 @@
 """A loaded model with its prompts as token ids, its class means and the candidates' scores."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -28,6 +28,7 @@ class Subject:
     model: Model
     config: Families
     prompts: Prompts
+    _scorers: dict[tuple[str, Kind], Scorer] = field(default_factory=dict, init=False)
 
     def ids(self, requests: Sequence[Request]) -> list[list[int]]:
         """Each request as a chat turn (as plain text for a model without a chat template)."""
@@ -63,7 +64,13 @@ class Subject:
     def generator(self, stream: int) -> torch.Generator:
         return torch.Generator().manual_seed(1_000 * self.config.seed + stream)
 
-    def scorer(self, method: str, kind: Kind) -> Scorer:
+    def scorer(self, method: str, kind: Kind = "linear") -> Scorer:
+        """One a method and kind: its baselines and prefixes serve scoring and choosing."""
+        if (method, kind) not in self._scorers:
+            self._scorers[method, kind] = self._scorer(method, kind)
+        return self._scorers[method, kind]
+
+    def _scorer(self, method: str, kind: Kind) -> Scorer:
         means = self.means[method]
         harmful, harmless = map(self.ids, self.prompts.selection)
         low = evaluation_layers(means.positive[1:, -1], means.negative[1:, -1])

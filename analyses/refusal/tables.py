@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from analyses.refusal.measure import DONE
-from analyses.refusal.plan import ModelPlan, Plan
-from figures.rows import records, select
+from analyses.refusal.plan import Plan
+from analyses.requested import ModelPlan
 from tl_geometry.runs import RowLog
 from tl_geometry.runs.folders import slug
 from tl_geometry.sites import depth_percent
@@ -174,7 +174,3 @@ def _bypass(one: Recorded, row: Row) -> dict[str, Any]:
         "fewer_refusals": (before - after) / before if before else float("nan"),
         **rates(row["answers"]),
     }
-
-
-def tested(table: pd.DataFrame, **where: Any) -> list[Any]:
-    return records(select(table, phase="test", **where))

@@ -6,12 +6,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analyses.refusal.config import FREE
 from figures.rows import records, select
 
 WORKS, PARTIAL, BREAKDOWN = 0.6, 0.2, 0.4
 PEAK, FLAT = 0.2, 0.1
 """A peak is higher than its neighbours by more than this; a flat line stays within this."""
 Row = Mapping[str, Any]
+
+
+def preference(coherent: float, row: Row) -> tuple[float, float, float, bool]:
+    """Sorts searched conditions, best first: most coherent refusals; then the smaller dose, the
+    shallower layer, and a depth before the method's own choice."""
+    return (-coherent, row["dose"], row["layer"], row["depth"] == FREE)
 
 
 def verdict(coherent: float, garbled: float) -> str:
@@ -65,7 +72,7 @@ def _judged(mine: pd.DataFrame, model: str, method: str, own: bool) -> list[dict
     depths = sorted(
         records(select(mine, phase="test", source=method)), key=lambda tested: tested["layer"]
     )
-    curve = [r["coherent"] for r in depths if r["depth"] != "free" and r["dose"] > 0]
+    curve = [r["coherent"] for r in depths if r["depth"] != FREE and r["dose"] > 0]
     worst = max(random, key=lambda c: c["coherent"], default=None)
     return [
         {
@@ -90,13 +97,12 @@ def _judged(mine: pd.DataFrame, model: str, method: str, own: bool) -> list[dict
 
 
 def _chosen(mine: pd.DataFrame, name: str, own: bool = False) -> dict[str, Any] | None:
-    """Depth and dose with the most coherent refusals on validation; ties: smaller dose, then
-    shallower. `own`: at the layer of the method's own rule."""
+    """Depth and dose preferred on validation; `own`: at the layer of the method's own rule."""
     rows = records(select(mine, phase="search", source=name))
-    rows = [row for row in rows if (row["depth"] == "free") == own]
+    rows = [row for row in rows if (row["depth"] == FREE) == own]
     if not rows:
         return None
-    best = min(rows, key=lambda row: (-row["coherent"], row["dose"], row["layer"]))
+    best = min(rows, key=lambda row: preference(row["coherent"], row))
     return {"depth": best["depth"], "dose": best["dose"]}
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from importlib.util import find_spec
 from math import inf, isnan
 from pathlib import Path
@@ -94,7 +94,7 @@ def verify(config: Verify) -> Found:
         raise ValueError(model.reason)
     subject = loaded(Task(plan.folder, families, model, plan.prompts))
     apart = {kind: recomputed(subject, kind) for kind in ("linear", "affine")}
-    results = run(families)
+    results = run(families, subject)
     rows = records(select(results.tables["verdicts"], choice="best depth on validation"))
     same = all(value <= TOLERANCE for value in apart.values())
     coherent = {row["method"]: row["coherent"] for row in rows}
@@ -110,7 +110,7 @@ def as_families(config: Verify) -> Families:
     """The sweep of one model and one depth that a verification runs."""
     shared = {field.name for field in fields(Steered)}
     given = {name: value for name, value in asdict(config).items() if name in shared}
-    given |= {"random_directions": 1, "skip_verification": True}
+    given |= {"random_directions": 1, "skip_verification": True, "executor": "serial"}
     depth = (config.depth,)
     return Families(**given, depths=depth, low_depths=depth, doses=config.doses)
 
@@ -121,8 +121,9 @@ def recomputed(subject: Subject, kind: Kind) -> float:
     layers = states(subject.config, (), n_layers)
     rng = np.random.default_rng(subject.config.seed)
     some = rng.choice(layers, size=min(SAMPLED, len(layers)), replace=False).tolist()
-    fast = subject.scorer("cosmic", kind)
-    fast.harmful, fast.harmless = fast.harmful[:PROMPTS], fast.harmless[:PROMPTS]
+    whole = subject.scorer("cosmic", kind)
+    few = {"harmful": whole.harmful[:PROMPTS], "harmless": whole.harmless[:PROMPTS]}
+    fast = replace(whole, **few)
     slow = OneByOne(**{f.name: getattr(fast, f.name) for f in fields(Scorer)})
     slow.batch_size = 1
     worst = 0.0

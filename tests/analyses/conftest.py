@@ -120,7 +120,7 @@ def program(
 @pytest.fixture
 def quick(program: Program, loaded: Any, monkeypatch: pytest.MonkeyPatch) -> Program:
     """The same program with the model loaded already and without figures."""
-    monkeypatch.setattr("analyses.homeostasis.experiment.load_model", lambda *_, **__: loaded)
+    monkeypatch.setattr("analyses.requested.load_model", lambda *_, **__: loaded)
     monkeypatch.setattr("analyses.homeostasis.experiment._draw", lambda *_: None)
     return program
 

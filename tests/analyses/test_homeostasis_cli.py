@@ -62,7 +62,7 @@ def test_fresh_moves_the_old_run_aside(quick, begun: Callable[[int], Path], whol
 def test_skip_leaves_a_run_that_has_begun_as_it_is(
     n: int, program, begun: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("analyses.homeostasis.experiment.load_model", None)
+    monkeypatch.setattr("analyses.requested.load_model", None)
     run = begun(n)
     before = files(run)
     start = program("--skip")
@@ -140,8 +140,8 @@ def test_a_real_terminal_shows_the_question_and_takes_the_answer(
 def test_a_dry_run_says_what_it_would_cost_and_reads_no_weights(
     program, monkeypatch: pytest.MonkeyPatch
 ):
-    for name in ("load_model", "open_run"):
-        monkeypatch.setattr(f"analyses.homeostasis.experiment.{name}", None)
+    for place in ("requested.load_model", "homeostasis.experiment.open_run"):
+        monkeypatch.setattr(f"analyses.{place}", None)
     monkeypatch.setattr("transformers.AutoModelForCausalLM.from_pretrained", None)
     start = program("--dry-run", "--conditions", "patched,passive,freeze_mlp")
     first, *lines, conditions = start.out.splitlines()

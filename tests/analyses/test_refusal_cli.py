@@ -153,7 +153,7 @@ def program(
         loads.append(Path(name).name)
         return load_model(name, **options)
 
-    monkeypatch.setattr("analyses.refusal.measure.load_model", noted)
+    monkeypatch.setattr("analyses.requested.load_model", noted)
     return Program(tmp_path / "runs", checkpoints, caplog, capsys, loads)
 
 

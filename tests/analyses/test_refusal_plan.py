@@ -266,10 +266,11 @@ def test_depths_that_share_a_layer_leave_the_model_out_with_its_reason(checkpoin
 def test_models_of_low_priority_get_the_low_depths(monkeypatch: pytest.MonkeyPatch) -> None:
     known = resolve(MODEL)
     size, named = size_of(known), identity(known)
-    monkeypatch.setattr("analyses.refusal.plan.size_of", lambda _: size)
-    monkeypatch.setattr("analyses.refusal.plan.identity", lambda _: named)
+    monkeypatch.setattr("analyses.requested.size_of", lambda _: size)
+    monkeypatch.setattr("analyses.requested.identity", lambda _: named)
     made = make_plan(replace(SEED, models=(*SEED.models, MODEL)))
-    depths = {model.name: model.depths for model in made.models}
+    depths = {model.name: made.config.depths_of(model.name) for model in made.models}
+    assert all(model.size is not None for model in made.models)
     low = {name for name, given in depths.items() if given == (0.5, 0.6, 0.7)}
     assert low == set(LOW_PRIORITY) == {"llama-3-8b", "mistral-7b-v0.3"}
     assert {depths[name] for name in depths.keys() - low} == {(0.2, 0.4, 0.5, 0.6, 0.8)}

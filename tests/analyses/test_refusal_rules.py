@@ -12,10 +12,10 @@ import torch
 
 from analyses.refusal import bypass
 from analyses.refusal.measure import _Job, best_cell
-from analyses.refusal.plan import ModelPlan
 from analyses.refusal.sources import FREE, Source
 from analyses.refusal.tables import Recorded, bypasses, conditions, rates
 from analyses.refusal.verdict import _chosen, layer_pattern, uncertain, verdict, verdict_table
+from analyses.requested import ModelPlan
 from tl_geometry.catalogue import ModelSpec
 from tl_geometry.directions import Direction
 
@@ -50,7 +50,7 @@ PLAIN = {"source": "none", "depth": "", "layer": None, "dose": 0.0, "answers": a
 
 
 def recorded(**phases: Sequence[Row]) -> Recorded:
-    model = ModelPlan("m", ModelSpec(name="m", source="m", family="f"), None, "r", (0.2,))
+    model = ModelPlan("m", ModelSpec(name="m", source="m", family="f"), None, "r")
     rows: dict[str, Sequence[Mapping[str, Any]]] = {"search": [], "test": [], "harmful": []}
     return Recorded(model, {"n_layers": N_LAYERS, "n_positions": 1}, {**rows, **phases})
 
