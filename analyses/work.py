@@ -10,6 +10,7 @@ from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from tqdm.auto import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from analyses.budget import Deadline
 from tl_geometry.runs import RowLog
 
 log = logging.getLogger(__name__)
@@ -37,13 +38,14 @@ def work_off(
     *,
     unit: str = "pair",
     title: str = "",
+    deadline: Deadline = Deadline(),  # noqa: B008 # frozen
 ) -> list[dict[str, Any]]:
     """One row an item (key → item), in their order: from the log, or measured and logged now.
 
     The cut into batches is recorded as `phase` of the record's plan and followed on resuming, and a
     batch of which any row is missing is measured whole, so that its bytes come out identical. A
     batch that does not fit into memory is put back as two halves. What failed is recorded with its
-    reason and tried again at the next start.
+    reason and tried again at the next start. BudgetSpentError behind the deadline, before a batch.
     """
     keys = list(items)
     if phase not in record.plan:
@@ -56,6 +58,7 @@ def work_off(
         while waiting:
             batch, *waiting = waiting
             if any(keys[i] not in rows.done for i in batch):
+                deadline.check()
                 results = _attempt(measure, [items[keys[i]] for i in batch], unit)
                 if results is None:
                     # Only here, when the error is gone: its traceback kept the pass's tensors.

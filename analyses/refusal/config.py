@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import ClassVar, Literal
 
+from analyses.budget import Budgeted
 from analyses.cli import Common, Flag, Models
 from analyses.families import FAMILIES
 
@@ -18,7 +19,7 @@ Span = Literal["layer", "to_end", "everywhere"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Steered(Common):
+class Steered(Budgeted, Common):
     """What all steps share: how directions are extracted, steered with and judged."""
 
     one_run: ClassVar[bool] = True

@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from analyses.budget import SPENT
+from analyses.ledger import Account, spending
 from analyses.refusal import tables as tidy
+from analyses.refusal.advice import stopped
 from analyses.refusal.config import Families
 from analyses.refusal.measure import Task as Job
 from analyses.refusal.measure import measure_model
@@ -27,19 +30,26 @@ def run(config: Families, subject: Subject | None = None) -> Results:
     `subject` saves loading; it must be the one model that `config` names, measured in this process.
     A model that cannot be loaded or measured is a row with its reason. ValueError for a request
     that cannot be carried out, before any weight is loaded; RuntimeError if no model could be
-    measured.
+    measured. Where the budget is spent, what is not wholly measured is a row as well.
     """
     from figures import redraw
 
     began, plan = time.monotonic(), make_plan(config)
-    with open_run(plan.folder, plan.spec, policy=config.policy) as record:
-        failed = _measured(plan, record, subject)
+    with (
+        open_run(plan.folder, plan.spec, policy=config.policy) as record,
+        spending(config, record.folder, plan.spec.step) as account,
+    ):
+        failed = _measured(plan, record, subject, account)
         found = [tidy.recorded(record.folder, m) for m in plan.models if m.name not in failed]
         if not found:
+            if SPENT in failed.values():
+                raise RuntimeError(stopped(plan, failed, account))
             raise RuntimeError("no model could be measured: " + "; ".join(failed.values()))
         tables = analysed(plan, found, failed)
         for name, table in tables.items():
             record.write_table(name, table)
+        if SPENT in failed.values():
+            log.warning("%s", stopped(plan, failed, account, tables["verdicts"]))
         seconds = time.monotonic() - began
         summary = summarize(plan, tables, record, seconds=seconds)
         record.write_json("summary.json", summary)
@@ -47,15 +57,16 @@ def run(config: Families, subject: Subject | None = None) -> Results:
     return Results(record.folder, tables, summary)
 
 
-def _measured(plan: Plan, record: Run, subject: Subject | None) -> dict[str, str]:
+def _measured(plan: Plan, record: Run, subject: Subject | None, account: Account) -> dict[str, str]:
     """Every model, one after the other or side by side; the reasons of those that failed."""
     failed = {model.name: model.reason for model in plan.models if model.size is None}
     for name, reason in failed.items():
         log.error("%s: %s", name, reason)
     if not record.measuring:
         return failed
+    folder, deadline = record.folder.resolve(), account.deadline
     jobs = [
-        Task(model.name, Job(record.folder.resolve(), plan.config, model, plan.prompts, subject))
+        Task(model.name, Job(folder, plan.config, model, plan.prompts, subject, deadline))
         for model in plan.models
         if model.size is not None
     ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from analyses.budget import Deadline, or_spent
 from analyses.refusal import bypass
 from analyses.refusal.config import Families
 from analyses.refusal.plan import Prompts
@@ -31,17 +32,20 @@ class Task:
     prompts: Prompts
     subject: Subject | None = None
     """The model, where the caller has loaded it already (in this process)."""
+    deadline: Deadline = Deadline()
 
     @property
     def depths(self) -> tuple[float, ...]:
         return self.config.depths_of(self.model.name)
 
 
+@or_spent
 def measure_model(task: Task) -> str:
-    """Measure, or go on; the reason where the model cannot be measured, else empty."""
+    """Measure, or go on; the reason where the model is not wholly measured, else empty."""
     with open_model_record(task.folder, task.model.name) as record:
         if DONE in record.rows.done:
             return ""
+        task.deadline.check()  # before a model is loaded
         try:
             job = _Job(task, record, loaded(task))
             job.smoke()
@@ -155,9 +159,8 @@ class _Job:
         self, phase: str, items: Mapping[str, Any], size: int, measure: Any, unit: str
     ) -> Any:
         title = f"{self.task.model.name} {phase}"
-        rows = work_off(
-            self.record, self.record.rows, phase, items, size, measure, unit=unit, title=title
-        )
+        about: Any = {"unit": unit, "title": title, "deadline": self.task.deadline}
+        rows = work_off(self.record, self.record.rows, phase, items, size, measure, **about)
         if bad := [row["reason"] for row in rows if row["status"] != "ok"]:
             raise RuntimeError(f"{len(bad)} of {len(rows)} {unit}s of {phase} failed: {bad[0]}")
         return rows

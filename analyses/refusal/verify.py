@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from analyses import budget
+from analyses.ledger import enter
 from analyses.refusal.config import Families, Steered, Verify
 from analyses.refusal.measure import Task, loaded
 from analyses.refusal.plan import make_plan
@@ -92,9 +94,12 @@ def verify(config: Verify) -> Found:
         raise ValueError(f"one model is verified, not {len(plan.models)}: --models {model.name}")
     if model.size is None:
         raise ValueError(model.reason)
+    began = budget.now()
     subject = loaded(Task(plan.folder, families, model, plan.prompts))
     apart = {kind: recomputed(subject, kind) for kind in ("linear", "affine")}
+    checked = budget.now() - began
     results = run(families, subject)
+    enter(results.folder, "verify", began, checked, config.hourly_rate)
     rows = records(select(results.tables["verdicts"], choice="best depth on validation"))
     same = all(value <= TOLERANCE for value in apart.values())
     coherent = {row["method"]: row["coherent"] for row in rows}

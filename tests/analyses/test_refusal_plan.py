@@ -164,6 +164,9 @@ SAME: list[dict[str, Any]] = [
     {"limit": 50},
     {"models": (MODEL, MODEL)},
     {"wandb": "project"},
+    {"max_cost": 5.0, "hourly_rate": 1.1},
+    {"max_total_cost": 5.0, "hourly_rate": 1.1},
+    {"max_hours": 2.0},
 ]
 
 
