@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,7 +19,7 @@ from literal_cosmic import (
     choose_arditi,
     choose_cosmic,
 )
-from tiny import CONFIGS, tokenizer
+from tiny import CONFIGS, FAMILIES, tokenizer
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
@@ -29,13 +29,19 @@ from tl_geometry.models import wrap
 from tl_geometry.prefixes import Prefixes
 from tl_geometry.selection import NoDirectionError, arditi, cosmic, deepest
 
-CASES: list[tuple[str, int, Kind]] = [
-    ("qwen2", 12, "linear"),
-    ("qwen2", 12, "affine"),
-    ("gemma2", 20, "linear"),  # two evaluation layers
-    ("gemma2", 12, "affine"),
-    ("falcon", 12, "linear"),
-    ("falcon", 12, "affine"),
+Low = tuple[int, ...] | None
+CASES: list[tuple[str, int, Kind, Low]] = [
+    ("qwen2", 12, "linear", None),
+    ("qwen2", 12, "affine", None),
+    ("gemma2", 20, "linear", None),  # two evaluation layers
+    ("gemma2", 12, "affine", None),
+    ("falcon", 12, "linear", None),
+    ("falcon", 12, "affine", None),
+    # Given evaluation layers: in the middle, and the last, behind the final norm.
+    ("qwen2", 12, "linear", (6,)),
+    ("falcon", 12, "affine", (6,)),
+    ("falcon", 12, "linear", (11,)),
+    ("qwen2", 12, "affine", (11,)),
 ]
 N_POS, N_TRAIN, N_VAL = 3, 4, 4
 REFUSAL = tuple(range(100, 250))
@@ -78,14 +84,14 @@ def _prompts(n: int, seed: int, harmful: bool) -> list[list[int]]:
 
 
 @contextmanager
-def _counted(bridge: Any) -> Iterator[list[int]]:
-    """Executions of attention modules, rows counted."""
+def _counted(bridge: Any, first: int = 0) -> Iterator[list[int]]:
+    """Executions of attention modules from block `first` on, rows counted."""
     rows: list[int] = []
 
     def count(module: Any, given: Any, output: Any) -> None:
         rows.append(len(output[0] if isinstance(output, tuple) else output))
 
-    handles = [block.attn.register_forward_hook(count) for block in bridge.blocks]
+    handles = [block.attn.register_forward_hook(count) for block in bridge.blocks[first:]]
     try:
         yield rows
     finally:
@@ -93,14 +99,32 @@ def _counted(bridge: Any) -> Iterator[list[int]]:
             handle.remove()
 
 
-def _low(bridge: Any, sides: Sequence[list[list[int]]]) -> tuple[int, ...]:
-    """Evaluation layers from training prompts."""
-    means = []
-    for prompts in sides:
-        outputs = Prefixes(bridge, prompts, 64).outputs
-        layers = range(bridge.cfg.n_layers)
-        means.append(torch.stack([torch.cat([x[n] for x in outputs]).mean(0) for n in layers]))
-    return evaluation_layers(means[0], means[1])
+Train = tuple[list[list[int]], list[list[int]]]
+
+
+@dataclass(repr=False)
+class Ours:
+    """COSMIC from training prompts to its choice."""
+
+    scorer: Scorer
+    scores: dict[int, dict[str, list[float]]]
+    chosen: tuple[int, int] | None
+    scoring: int
+    """Blocks run (times rows), up to and with the scores of all candidates."""
+    in_all: int
+    """The same after the choice, which asks for KL."""
+
+
+def _ours(bridge: Any, train: Train, held_out: Train, kind: Kind, low: Low, ids: Any) -> Ours:
+    n_layers = bridge.cfg.n_layers
+    with _counted(bridge) as rows:
+        means = class_means(bridge, train[0], train[1], n_positions=N_POS)
+        found = evaluation_layers(*means.outputs)
+        scorer = Scorer(bridge, means, *held_out, low or found, kind, ids, batch_size=8)
+        scores = {layer: scorer.scores(layer) for layer in range(deepest(n_layers))}
+        scoring = sum(rows)
+        chosen = _chosen(cosmic, scores, n_layers, scorer.kl)
+        return Ours(scorer, scores, chosen, scoring, sum(rows))
 
 
 @dataclass(repr=False)
@@ -111,37 +135,35 @@ class Case:
     found: Mapping[tuple[int, int], Scores]
     literally: int
     """Blocks run (times rows) by the literal algorithm."""
-    means: ClassMeans
-    scorer: Scorer
-    scores: dict[int, dict[str, list[float]]]
-    chosen: dict[str, tuple[int, int] | None]
-    scoring: int
-    """Blocks that we run, up to and with the scores of all candidates."""
-    in_all: int
-    """The same after COSMIC's choice, which asks for KL."""
+    both: Ours
+    """With refusal tokens, for Arditi's rule too."""
+    alone: Ours
+    """Without: what COSMIC needs."""
+
+    @property
+    def scorer(self) -> Scorer:
+        return self.both.scorer
+
+    @property
+    def means(self) -> ClassMeans:
+        return self.scorer.means
+
+    @property
+    def scores(self) -> dict[int, dict[str, list[float]]]:
+        return self.both.scores
 
 
 @lru_cache
-def _case(family: str, n_layers: int, kind: Kind) -> Case:
+def _case(family: str, n_layers: int, kind: Kind, low: Low = None) -> Case:
     plain, bridge = _models(family, n_layers)
     train = (_prompts(N_TRAIN, 1, True), _prompts(N_TRAIN, 2, False))
     held_out = (_prompts(N_VAL, 3, True), _prompts(N_VAL, 4, False))
     literal = Literal(plain, train, held_out, N_POS, kind == "affine", REFUSAL)
+    if low is not None:
+        literal.__dict__["low_layers"] = lambda: Literal.low_layers(literal) and list(low)
     found = literal.run()
-    with _counted(bridge) as rows:
-        means = class_means(bridge, train[0], train[1], n_positions=N_POS)
-        low = _low(bridge, train)
-        scorer = Scorer(bridge, means, held_out[0], held_out[1], low, kind, REFUSAL, batch_size=8)
-        scores = {layer: scorer.scores(layer) for layer in range(deepest(n_layers))}
-        _ = scorer.baselines  # KL needs them later
-        scoring = sum(rows)
-        chosen = {"cosmic": _chosen(cosmic, scores, n_layers, scorer.kl)}
-        in_all = sum(rows)
-    chosen["arditi"] = _chosen(arditi, scores, n_layers, scorer.kl)
-    literally = literal.executed
-    return Case(
-        n_layers, kind, literal, found, literally, means, scorer, scores, chosen, scoring, in_all
-    )
+    both, alone = (_ours(bridge, train, held_out, kind, low, ids) for ids in (REFUSAL, ()))
+    return Case(n_layers, kind, literal, found, literal.executed, both, alone)
 
 
 def _chosen(rule: Callable[..., Any], *given: Any) -> tuple[int, int] | None:
@@ -152,7 +174,7 @@ def _chosen(rule: Callable[..., Any], *given: Any) -> tuple[int, int] | None:
     return choice.position, choice.layer
 
 
-@pytest.fixture(params=CASES, ids=lambda case: f"{case[0]}-{case[2]}")
+@pytest.fixture(params=CASES, ids=lambda case: f"{case[0]}-{case[2]}-{case[3] or 'found'}")
 def case(request: pytest.FixtureRequest) -> Case:
     return _case(*request.param)
 
@@ -188,13 +210,15 @@ def test_baselines_are_those_of_the_literal_algorithm(case: Case) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_candidate_scores_as_in_the_literal_algorithm(case: Case, name: str) -> None:
+    needed = [case.both] + [case.alone] * (name in ("comply", "refuse"))
     compared = 0
     for (position, layer), theirs in case.found.items():
-        if layer in case.scores:
-            ours = case.scores[layer][name][position]
-            assert ours == pytest.approx(getattr(theirs, name), abs=1e-5, nan_ok=True)
-            compared += not math.isnan(ours)
-    assert compared >= N_POS * (deepest(case.n_layers) - 1)
+        for one in needed:
+            if layer in one.scores:
+                ours = one.scores[layer][name][position]
+                assert ours == pytest.approx(getattr(theirs, name), abs=1e-5, nan_ok=True)
+                compared += not math.isnan(ours)
+    assert compared >= len(needed) * N_POS * (deepest(case.n_layers) - 1)
 
 
 def test_behind_the_user_s_words_layer_0_points_nowhere(case: Case) -> None:
@@ -205,16 +229,18 @@ def test_behind_the_user_s_words_layer_0_points_nowhere(case: Case) -> None:
 def test_kl_is_that_of_the_literal_algorithm(case: Case) -> None:
     for layer, position in ((1, -3), (5, -1), (deepest(case.n_layers) - 1, -2)):
         theirs = case.found[position, layer].kl
-        assert case.scorer.kl(layer, position) == pytest.approx(theirs, abs=1e-5)
+        for one in (case.both, case.alone):
+            assert one.scorer.kl(layer, position) == pytest.approx(theirs, abs=1e-5)
         assert theirs > 1e-4
 
 
 def test_the_same_candidate_is_chosen(case: Case) -> None:
     n, found = case.n_layers, dict(case.found)
-    assert case.chosen["cosmic"] == choose_cosmic(found, n, peaks_below=int(0.8 * n)) is not None
-    # Here it makes no difference that the reference code looks for peaks in all layers.
-    assert case.chosen["cosmic"] == choose_cosmic(found, n, peaks_below=n)
-    assert case.chosen["arditi"] == choose_arditi(found, n)
+    for one in (case.both, case.alone):
+        assert one.chosen == choose_cosmic(found, n, peaks_below=int(0.8 * n)) is not None
+        # Here it makes no difference that the reference code looks for peaks in all layers.
+        assert one.chosen == choose_cosmic(found, n, peaks_below=n)
+    assert _chosen(arditi, case.scores, n, case.scorer.kl) == choose_arditi(found, n)
 
 
 @pytest.mark.parametrize("family", ["qwen2", "falcon", "gemma2"])
@@ -224,10 +250,13 @@ def test_the_last_block_s_output_is_read_behind_the_final_norm(family: str) -> N
     literal, last = copy.copy(case.literal), case.n_layers - 1
     harmful, harmless = literal.validation
     states, _ = literal.full_pass(harmless)
-    outputs = Prefixes(case.scorer.model, harmless, 1).outputs
+    untouched = Prefixes(case.scorer.model, harmless, 1).untouched
     for n in range(case.n_layers):
-        ours = torch.cat([one[n] for one in outputs])
+        ours = torch.cat([one.outputs[n] for one in untouched])
         theirs = states[n, sorted(range(N_VAL), key=lambda k: len(harmless[k]))]
+        torch.testing.assert_close(ours, theirs, atol=1e-5 * float(theirs.abs().max()), rtol=0)
+    for ours, prompts in zip(case.means.outputs, literal.train, strict=True):
+        theirs = literal.full_pass(prompts)[0].double().mean(1)
         torch.testing.assert_close(ours, theirs, atol=1e-5 * float(theirs.abs().max()), rtol=0)
     literal.low = [last, 2]
     (literal.b_plus, _), (literal.b_minus, _) = literal.look(harmful), literal.look(harmless)
@@ -239,7 +268,8 @@ def test_the_last_block_s_output_is_read_behind_the_final_norm(family: str) -> N
 
 
 def test_arditi_s_rule_chooses_something_somewhere() -> None:
-    assert _case("qwen2", 12, "linear").chosen["arditi"] is not None
+    case = _case("qwen2", 12, "linear")
+    assert _chosen(arditi, case.scores, 12, case.scorer.kl) is not None
 
 
 def test_with_post_norms_we_ablate_what_reaches_the_stream() -> None:
@@ -264,38 +294,77 @@ def _literal_blocks(n_layers: int, n_pos: int, n_train: int, n_val: int) -> int:
     return n_layers * (4 * n_train + 2 * n_val + 3 * n_val * n_pos * n_layers)
 
 
-def _our_blocks(n_layers: int, n_pos: int, n_train: int, n_val: int, kind: Kind) -> int:
-    """The same up to all scores, without KL."""
-    below = deepest(n_layers)
-    local = n_val * (n_pos * sum(n_layers - layer for layer in range(below)) + below - 1)
-    shared = n_layers * (4 * n_train + 2 * n_val)
-    if kind == "affine":
-        return shared + 2 * (local + n_val * n_layers)
-    return shared + local + n_val * n_layers + n_val * n_pos * n_layers * below
+def _our_blocks(
+    n_layers: int, n_pos: int, n_train: int, n_val: int, kind: Kind, stop: int, first: int = 1
+) -> int:
+    """The same up to all scores, without KL. No block from `stop` on runs, and no candidate of a
+    layer below `first`, where nothing points anywhere."""
+    layers = range(first, deepest(n_layers))
+    run_up = min(layers[-1], stop - 1)
+    local = n_val * (n_pos * sum(max(0, stop - layer) for layer in layers) + run_up)
+    removal = local if kind == "affine" else n_val * n_pos * stop * len(layers)
+    return n_layers * (2 * n_train + 2 * n_val) + local + removal
 
 
 def test_blocks_run_are_those_of_the_closed_form(case: Case) -> None:
     sizes = (case.n_layers, N_POS, N_TRAIN, N_VAL)
     assert case.literally == _literal_blocks(*sizes)
-    assert case.scoring == _our_blocks(*sizes, case.kind)
+    assert case.both.scoring == _our_blocks(*sizes, case.kind, case.n_layers)
+    assert case.alone.scoring == _our_blocks(*sizes, case.kind, max(case.scorer.low) + 1)
 
 
 def test_fewer_blocks_are_run_than_by_the_literal_algorithm(case: Case) -> None:
-    ratio = case.literally / case.in_all
-    least = {"linear": 2.0, "affine": 2.4}[case.kind]
-    assert ratio >= least, f"{case.kind}: {ratio:.2f} times fewer blocks than literally"
+    """KL of the choice included; wherever the evaluation layers lie, at the very end too."""
+    least = {"linear": 2.35, "affine": 3.1}[case.kind]
+    for blocks in (case.both.in_all, case.alone.in_all):
+        ratio = case.literally / blocks
+        assert ratio >= least, f"{case.kind}: {ratio:.2f} times fewer blocks than literally"
 
 
 @pytest.mark.parametrize(
-    ("kind", "n_layers", "least"),
-    [("linear", 32, 2.2), ("linear", 80, 2.3), ("affine", 32, 2.85), ("affine", 80, 3.0)],
+    ("family", "kind", "least"), [("qwen2", "linear", 4.6), ("falcon", "affine", 6.9)]
 )
-def test_at_published_size_two_to_three_times_fewer(
-    kind: Kind, n_layers: int, least: float
+def test_cosmic_alone_ends_behind_its_evaluation_layers(
+    family: str, kind: Kind, least: float
+) -> None:
+    case = _case(family, 12, kind, (6,))
+    assert case.literally / case.alone.in_all >= least
+
+
+@pytest.mark.parametrize(
+    ("kind", "n_layers", "least", "in_the_middle"),
+    [
+        ("linear", 32, 2.4, 5.6),
+        ("linear", 80, 2.35, 5.6),
+        ("affine", 32, 3.15, 11.0),
+        ("affine", 80, 3.1, 11.0),
+    ],
+)
+def test_fewer_at_published_size(
+    kind: Kind, n_layers: int, least: float, in_the_middle: float
 ) -> None:
     sizes = (n_layers, 5, 180, 100)
-    ratio = _literal_blocks(*sizes) / _our_blocks(*sizes, kind)
-    assert ratio >= least, f"{kind}, {n_layers} layers: {ratio:.2f} times fewer"
+    for stop, wanted in ((n_layers, least), (n_layers // 2, in_the_middle)):
+        ratio = _literal_blocks(*sizes) / _our_blocks(*sizes, kind, stop)
+        assert ratio >= wanted, f"{kind}, {n_layers} layers: {ratio:.2f} times fewer"
+
+
+def test_shapes_in_which_affine_edits_stay_below_three_times_fewer() -> None:
+    """docs/cosmic.md states them: one position, and embeddings that hold positions."""
+    shapes = [(12, 1, 1, 2.67), (32, 1, 1, 2.89), (12, 5, 0, 2.83), (32, 5, 0, 2.99)]
+    for n_layers, n_pos, first, ratio in shapes:
+        sizes = (n_layers, n_pos, 180, 100)
+        ours = _our_blocks(*sizes, "affine", n_layers, first)
+        assert _literal_blocks(*sizes) / ours == pytest.approx(ratio, abs=0.01)
+
+
+def test_where_embeddings_hold_positions_layer_0_is_scored() -> None:
+    bridge = _models("gpt2", 5)[1]
+    train = (_prompts(N_TRAIN, 1, True), _prompts(N_TRAIN, 2, False))
+    held_out = (_prompts(N_VAL, 3, True), _prompts(N_VAL, 4, False))
+    ours = _ours(bridge, train, held_out, "affine", None, REFUSAL)
+    assert ours.scoring == _our_blocks(5, N_POS, N_TRAIN, N_VAL, "affine", 5, first=0)
+    assert np.isfinite(ours.scores[0]["comply"]).all()
 
 
 def test_results_do_not_depend_on_the_batch_size() -> None:
@@ -309,13 +378,27 @@ def test_results_do_not_depend_on_the_batch_size() -> None:
                 assert values == pytest.approx(case.scores[layer][name], abs=1e-5)
 
 
-def test_without_refusal_tokens_cosmic_needs_none() -> None:
-    case = _case("qwen2", 12, "linear")
-    old = case.scorer
-    blind = Scorer(old.model, old.means, old.harmful, old.harmless, old.low)
-    found = blind.scores(3)
-    assert np.isnan(found["bypass"]).all() and np.isnan(found["induce"]).all()
-    assert found["comply"] == pytest.approx(case.scores[3]["comply"], abs=1e-5)
+@pytest.mark.parametrize("kind", ["linear", "affine"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_without_refusal_tokens_no_block_behind_the_evaluation_layers_runs(
+    family: str, kind: Kind
+) -> None:
+    """And the scores are the same, in every family."""
+    bridge = _models(family, 5)[1]
+    train = (_prompts(N_TRAIN, 1, True), _prompts(N_TRAIN, 2, False))
+    means = class_means(bridge, train[0], train[1], n_positions=N_POS)
+    given = (bridge, means, _prompts(2, 3, True), _prompts(2, 4, False), (2, 1), kind)
+    seeing, blind = Scorer(*given, REFUSAL), Scorer(*given)
+    _ = blind.baselines
+    for layer in (1, 2, 3):
+        wanted = seeing.scores(layer)
+        with _counted(bridge, first=3) as rows:
+            found = blind.scores(layer)
+        assert not rows
+        assert np.isnan(found["bypass"]).all() and np.isnan(found["induce"]).all()
+        for name in ("comply", "refuse"):
+            assert found[name] == pytest.approx(wanted[name], abs=1e-5)
+            assert np.isfinite(found[name]).all()
 
 
 # --- a planted direction --------------------------------------------------------------------------
@@ -383,7 +466,8 @@ def _search(
     train = [_marked_prompts(12, seed, m) for seed, m in ((1, HARM), (2, CALM))]
     held_out = [_marked_prompts(8, seed, m) for seed, m in ((3, HARM), (4, CALM))]
     means = class_means(bridge, train[0], train[1], n_positions=N_POS)
-    scorer = Scorer(bridge, means, held_out[0], held_out[1], _low(bridge, train), kind, SAID)
+    low = evaluation_layers(*means.outputs)
+    scorer = Scorer(bridge, means, held_out[0], held_out[1], low, kind, SAID)
     scores = {n: scorer.scores(n) for n in range(deepest(12))}
     place = _chosen(rule, scores, 12, scorer.kl)
     if place is None:

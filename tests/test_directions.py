@@ -100,13 +100,17 @@ def test_every_prompt_passes_once() -> None:
 
 def _made() -> ClassMeans:
     positive = torch.arange(24).double().reshape(3, 2, 4)
-    return ClassMeans(positive, positive / 2, positive.norm(dim=-1), (2, 3))
+    last = torch.tensor([[9.0] * 4, [8.0] * 4]).double()
+    return ClassMeans(positive, positive / 2, positive.norm(dim=-1), (2, 3), last)
 
 
 def test_a_direction_is_the_difference_with_its_length() -> None:
     means = _made()
     assert means.n_positions == 2 and list(means.positions) == [-2, -1]
     assert means.difference.tolist() == (means.positive / 2).tolist()
+    # Outputs of two blocks: the state behind the first, and the last behind the final norm.
+    assert means.outputs[0].tolist() == [[12, 13, 14, 15], [9] * 4]
+    assert means.outputs[1].tolist() == [[6, 6.5, 7, 7.5], [8] * 4]
     found = means.direction(1, -2, method="cosmic", score=1.5)
     assert found.vector.tolist() == [4.0, 4.5, 5.0, 5.5]
     assert found.reference is not None and found.reference.tolist() == [4.0, 4.5, 5.0, 5.5]

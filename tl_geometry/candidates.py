@@ -8,27 +8,23 @@ What is scored: for a candidate r of layer l and post-instruction position i,
 COSMIC: Siu et al. 2025 (arXiv 2506.00085); refusal logit: Arditi et al. 2024 (arXiv 2406.11717).
 """
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cached_property, partial
-from typing import Literal
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tl_geometry import sites
-from tl_geometry.capture import lean, observed
+from tl_geometry.capture import observed, run_until
 from tl_geometry.directions import ClassMeans
-from tl_geometry.interventions import edited
+from tl_geometry.edits import Edit, Kind
 from tl_geometry.models import Model
-from tl_geometry.prefixes import Prefixes, output_at
+from tl_geometry.prefixes import Prefixes, last_token_readers
 from tl_geometry.resume import resumed
-from tl_geometry.steering import ablated, affine, on_real_tokens
 from tl_geometry.tokens import Ids, TokenBatch
 
-Kind = Literal["linear", "affine"]
 LOW_SHARE = 0.1
 """Share of the layers on which COSMIC looks: those at which the classes are most unlike."""
 EPSILON = 1e-8
@@ -39,47 +35,11 @@ def evaluation_layers(
 ) -> tuple[int, ...]:
     """COSMIC's L_low: the int(0.1 · L) block outputs (at least 1) of least cosine, least first.
 
-    Ties go to the lower layer.
+    Of the means that `ClassMeans.outputs` gives. Ties go to the lower layer.
     """
     cosines = torch.cosine_similarity(positive, negative, dim=-1)
     keep = max(1, int(LOW_SHARE * len(cosines)))
     return tuple(torch.sort(cosines, stable=True).indices[:keep].tolist())
-
-
-@dataclass(frozen=True)
-class Edit:
-    """What is done to the rows of a pass: a candidate each."""
-
-    vectors: Float[Tensor, "row d"]
-    references: Float[Tensor, "row d"]
-    layer: int
-    adds: bool
-    """Or removes."""
-    kind: Kind
-
-    @property
-    def local(self) -> bool:
-        """Whether only the input of one block is edited: all before it stays as it was."""
-        return self.adds or self.kind == "affine"
-
-    @contextmanager
-    def held(self, model: Model, rows: TokenBatch) -> Iterator[None]:
-        if not self.local:
-            with ablated(model, self.vectors / self.vectors.norm(dim=-1, keepdim=True), rows.mask):
-                yield
-            return
-        act = partial(_plus, self.vectors)
-        if self.kind == "affine":
-            amount = torch.full((len(self.vectors),), float(self.adds))
-            act = affine(self.vectors, self.references, amount)
-        with edited(model, {sites.resid_pre(self.layer): on_real_tokens(act, rows.mask)}):
-            yield
-
-
-def _plus(
-    vectors: Float[Tensor, "row d"], x: Float[Tensor, "row pos d"]
-) -> Float[Tensor, "row pos d"]:
-    return x + vectors.to(x)[:, None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +51,6 @@ class Looks:
     reference code does: the layer with the largest norm dominates."""
     refusal: Float[Tensor, " group"]
     """Mean log-odds of a refusal token; NaN without refusal tokens."""
-    logits: Float[Tensor, "row vocab"]
 
 
 @dataclass(eq=False)
@@ -106,7 +65,8 @@ class Scorer:
     low: tuple[int, ...]
     kind: Kind = "linear"
     refusal_ids: Collection[int] = ()
-    """Tokens that open a refusal; without any, the refusal logit is not measured."""
+    """Tokens that open a refusal. Without any, `bypass` and `induce` are NaN, and no block behind
+    the last evaluation layer runs: COSMIC needs nothing more, Arditi's rule does."""
     batch_size: int = 256
     """Rows a pass: candidates times prompts."""
 
@@ -130,71 +90,103 @@ class Scorer:
     @cached_property
     def baselines(self) -> dict[bool, Looks]:
         """What untouched passes show of harmful and of harmless prompts."""
-        return {side: self._looks(side, None, ()) for side in (True, False)}
+        return {side: self._untouched(side) for side in (True, False)}
 
-    def looks(
-        self, harmful: bool, layer: int, *, adds: bool, positions: Sequence[int] | None = None
-    ) -> Looks:
-        """Prompts under the candidates of a layer: of all positions, or of the named ones."""
-        which = list(self.means.positions) if positions is None else list(positions)
-        return self._looks(harmful, (layer, adds), which)
+    def _untouched(self, harmful: bool) -> Looks:
+        seen = self.prefixes[harmful].untouched
+        mean = torch.cat([self._over_layers(one.outputs) for one in seen])
+        refusal = self._log_odds(torch.cat([one.logits for one in seen]))
+        return Looks(mean.double().mean(0, keepdim=True).float(), refusal.mean(0, keepdim=True))
+
+    @torch.inference_mode()
+    def looks(self, harmful: bool, layer: int, *, adds: bool) -> Looks:
+        """Prompts under the candidates of a layer, position by position."""
+        looks = self._nowhere(harmful, adds)
+        if which := [p for p in self.means.positions if self._points(layer, p)]:
+            passes = self._passes(harmful, layer, adds, which, self._stop)
+            means = [mean.double().unflatten(0, (len(which), -1)) for mean, _ in passes]
+            looks.mean[which] = torch.cat(means, 1).mean(1).float()
+            if self.refusal_ids:
+                odds = [self._log_odds(last).unflatten(0, (len(which), -1)) for _, last in passes]
+                looks.refusal[which] = torch.cat(odds, 1).mean(1)
+        return looks
 
     def kl(self, layer: int, position: int) -> float:
         """Mean KL(untouched ‖ without the direction) of the next token on harmless prompts, nats.
 
         float64, with 1e-6 inside the logarithms, as in both papers' code.
         """
-        without = self.looks(False, layer, adds=False, positions=[position]).logits
-        p, q = (x.double().softmax(-1) for x in (self.baselines[False].logits, without))
+        if not self._points(layer, position):
+            return float("nan")
+        passes = self._passes(False, layer, False, [position], self.model.cfg.n_layers)
+        as_it_is = torch.cat([one.logits for one in self.prefixes[False].untouched])
+        without = torch.cat([last for _, last in passes])
+        p, q = (x.double().softmax(-1) for x in (as_it_is, without))
         return float((p * ((p + 1e-6).log() - (q + 1e-6).log())).sum(-1).mean())
 
-    @torch.inference_mode()
-    def _looks(self, harmful: bool, edit: tuple[int, bool] | None, which: Sequence[int]) -> Looks:
-        groups, prefixes = max(1, len(which)), self.prefixes[harmful]
-        means, refusals, logits = [], [], []
-        for k, batch in enumerate(prefixes.batches):
-            index = torch.arange(len(batch), device=batch.ids.device).repeat(groups)
-            made = None if edit is None else self._edit(*edit, which, len(batch))
-            mean, last = self._pass(prefixes, k, batch.rows(index), index, made)
-            means.append(mean.double().view(groups, len(batch), -1))
-            refusals.append(self._log_odds(last).view(groups, -1))
-            logits.append(last)
-        mean = torch.cat(means, 1).mean(1).float()
-        return Looks(mean, torch.cat(refusals, 1).mean(1), torch.cat(logits))
+    def _points(self, layer: int, position: int) -> bool:
+        """A difference of exactly zero points nowhere: behind the user's words all prompts enter
+        block 0 alike, wherever embeddings hold no positions."""
+        return bool(self.means.difference[layer, position].any())
 
-    def _edit(self, layer: int, adds: bool, which: Sequence[int], n: int) -> Edit:
+    def _nowhere(self, harmful: bool, adds: bool) -> Looks:
+        """What candidates that point nowhere show, without a pass: adding zero changes nothing,
+        everything else divides by its length."""
+        base, n = self.baselines[harmful], self.means.n_positions
+        mean, refusal = base.mean.repeat(n, 1), base.refusal.repeat(n)
+        if adds and self.kind == "linear":
+            return Looks(mean, refusal)
+        return Looks(torch.full_like(mean, torch.nan), torch.full_like(refusal, torch.nan))
+
+    @property
+    def _stop(self) -> int:
+        """The first block that need not run: behind the evaluation layers only logits are left."""
+        return self.model.cfg.n_layers if self.refusal_ids else max(self.low) + 1
+
+    @torch.inference_mode()
+    def _passes(
+        self, harmful: bool, layer: int, adds: bool, which: Sequence[int], stop: int
+    ) -> list[tuple[Float[Tensor, "row d"], Float[Tensor, "row out"]]]:
+        """`_pass` batch by batch, at the named positions."""
+        prefixes, passes = self.prefixes[harmful], []
+        for k, batch in enumerate(prefixes.batches):
+            index = torch.arange(len(batch), device=batch.ids.device).repeat(len(which))
+            edit = self._edit(layer, adds, which, len(batch), stop)
+            passes.append(self._pass(prefixes, k, batch.rows(index), index, edit))
+        return passes
+
+    def _edit(self, layer: int, adds: bool, which: Sequence[int], n: int, stop: int) -> Edit:
         """A candidate's prompts side by side, one candidate after the other."""
         both = (self.means.difference[layer], self.means.negative[layer])
         vectors, references = (x[list(which)].float().repeat_interleave(n, 0) for x in both)
-        return Edit(vectors, references, layer, adds, self.kind)
+        return Edit(vectors, references, layer, adds, self.kind, stop)
 
     def _pass(
-        self, prefixes: Prefixes, k: int, rows: TokenBatch, index: Tensor, edit: Edit | None
-    ) -> tuple[Float[Tensor, "row d"], Float[Tensor, "row vocab"]]:
-        """(last-token activation, mean over the evaluation layers; next-token logits)."""
+        self, prefixes: Prefixes, k: int, rows: TokenBatch, index: Tensor, edit: Edit
+    ) -> tuple[Float[Tensor, "row d"], Float[Tensor, "row out"]]:
+        """(last-token activation, mean over the evaluation layers; what leaves the pass there)."""
         first = self._first(edit)
-        seen: dict[int, Tensor] = {}
-        readers = {
-            output_at(self.model, n): lambda x, n=n: seen.update({n: x[:, -1].clone()})
-            for n in self.low
-            if n >= first
-        }
+        # Blocks before the edit have not changed.
+        untouched = prefixes.untouched[k].outputs
+        seen = {n: untouched[n].index_select(0, index) for n in self.low if n < first}
+        if first >= edit.stop:
+            return self._over_layers(seen), torch.empty(len(rows), 0)
         with ExitStack() as stack:
             if first:
                 resid = prefixes.streams(first)[k].index_select(0, index)
                 stack.enter_context(resumed(self.model, first, resid))
-            if edit is not None:
-                stack.enter_context(edit.held(self.model, rows))
-            stack.enter_context(observed(self.model, readers))
-            logits = self.model(rows.ids, attention_mask=rows.mask, **lean(self.model))[:, -1]
-        for n in self.low:  # blocks before the edit have not changed
-            if n < first:
-                seen[n] = prefixes.outputs[k][n].index_select(0, index)
-        return torch.stack([seen[n] for n in self.low]).mean(0), logits
+            stack.enter_context(edit.held(self.model, rows))
+            later = [n for n in self.low if first <= n < edit.stop]
+            stack.enter_context(observed(self.model, last_token_readers(self.model, later, seen)))
+            out = run_until(self.model, rows, edit.stop)
+        return self._over_layers(seen), out[:, -1]
 
-    def _first(self, edit: Edit | None) -> int:
+    def _over_layers(self, seen: Mapping[int, Float[Tensor, "row d"]]) -> Float[Tensor, "row d"]:
+        return torch.stack([seen[n] for n in self.low]).mean(0)
+
+    def _first(self, edit: Edit) -> int:
         """The first block that has to run: those before a local edit are as they were."""
-        return edit.layer if edit is not None and edit.local else 0
+        return edit.layer if edit.local else 0
 
     def _log_odds(self, logits: Float[Tensor, "row vocab"]) -> Float[Tensor, " row"]:
         if not self.refusal_ids:

@@ -66,7 +66,17 @@ def residual_before(model: Model, batch: TokenBatch, layer: int) -> Float[Tensor
     if not 0 <= layer < model.cfg.n_layers:
         last = model.cfg.n_layers - 1
         raise ValueError(f"layer {layer} does not exist: this model has layers 0 to {last}")
-    return model(batch.ids, attention_mask=batch.mask, stop_at_layer=layer, **lean(model))
+    return run_until(model, batch, layer)
+
+
+def run_until(model: Model, batch: TokenBatch, stop: int) -> Float[Tensor, "batch pos out"]:
+    """A pass in which block `stop` and those behind it do not run: the residual stream entering it.
+
+    `stop = n_layers` is a whole pass, and gives logits (of the last position, where the model can
+    leave out the others).
+    """
+    end = None if stop == model.cfg.n_layers else stop
+    return model(batch.ids, attention_mask=batch.mask, stop_at_layer=end, **lean(model))
 
 
 # Without these a pass keeps a key-value cache and the logits of every position.

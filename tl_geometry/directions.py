@@ -84,6 +84,8 @@ class ClassMeans:
     """Mean length of the residual stream over all prompts of both classes."""
     n: tuple[int, int]
     """Prompts of each class."""
+    last: Float[Tensor, "2 d"]
+    """Mean last token of the last block's output, of both classes, as `sites.hidden_state`."""
 
     @property
     def n_positions(self) -> int:
@@ -97,6 +99,16 @@ class ClassMeans:
     @property
     def difference(self) -> Float[Tensor, "state pos d"]:
         return self.positive - self.negative
+
+    @property
+    def outputs(self) -> tuple[Float[Tensor, "layer d"], Float[Tensor, "layer d"]]:
+        """Mean last token of every block's output, of both classes: COSMIC looks for its evaluation
+        layers there. They are the states behind the first, but for the last (`last`)."""
+        positive, negative = (
+            torch.cat([states[1:-1, -1], last[None]])
+            for states, last in zip((self.positive, self.negative), self.last, strict=True)
+        )
+        return positive, negative
 
     def direction(self, layer: int, position: int, method: str = "dim", **about: Any) -> Direction:
         """Difference of the means there (DIM): Arditi et al. 2024 (arXiv 2406.11717), eq. 3."""
@@ -118,21 +130,22 @@ def class_means(
     n_positions: int = 1,
     batch_size: int = 64,
 ) -> ClassMeans:
-    """One pass a prompt reads all states and positions; sums are kept in float64.
+    """One pass a prompt reads all states, positions and outputs; sums are kept in float64.
 
     ValueError for a class without prompts, or prompts shorter than `n_positions`.
     """
     for prompts in (positive, negative):
         _check(prompts, n_positions)
-    sums, norms = [], []
+    totals = []
     for prompts in (positive, negative):
-        total = _Sums(model, n_positions)
+        totals.append(_Sums(model, n_positions))
         for batch in batches(model, prompts, batch_size):
-            total.add(model, batch)
-        sums.append(total.values / len(prompts))
-        norms.append(total.lengths)
+            totals[-1].add(model, batch)
     n = (len(positive), len(negative))
-    return ClassMeans(sums[0], sums[1], (norms[0] + norms[1]) / sum(n), n)
+    states = [total.values / size for total, size in zip(totals, n, strict=True)]
+    last = torch.stack([total.last / size for total, size in zip(totals, n, strict=True)])
+    norms = (totals[0].lengths + totals[1].lengths) / sum(n)
+    return ClassMeans(states[0], states[1], norms, n, last)
 
 
 class _Sums:
@@ -142,13 +155,15 @@ class _Sums:
         shape = (model.cfg.n_layers + 1, n_positions, model.cfg.d_model)
         self.values = torch.zeros(shape, dtype=torch.float64)
         self.lengths = torch.zeros(shape[:2], dtype=torch.float64)
+        self.last = torch.zeros(shape[2], dtype=torch.float64)
 
     @torch.inference_mode()
     def add(self, model: Model, batch: TokenBatch) -> None:
         n_layers = model.cfg.n_layers
         readers = {sites.resid_pre(layer): self._reader(layer) for layer in range(n_layers)}
         readers[sites.resid_post(n_layers - 1)] = self._reader(n_layers)
-        with observed(model, readers):
+        output = {sites.hidden_state(model, n_layers - 1): self._read_last}
+        with observed(model, readers), observed(model, output):
             model(batch.ids, attention_mask=batch.mask, **lean(model))
 
     def _reader(self, state: int) -> Reader:
@@ -160,6 +175,9 @@ class _Sums:
             self.lengths[state] += last.norm(dim=-1).sum(0).cpu()
 
         return read
+
+    def _read_last(self, output: Float[Tensor, "batch pos d"]) -> None:
+        self.last += output[:, -1].double().sum(0).cpu()
 
 
 def _check(prompts: Sequence[Ids], n_positions: int) -> None:

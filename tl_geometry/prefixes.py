@@ -1,6 +1,6 @@
 """What many edited passes over the same prompts share: the untouched blocks before the edit."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -9,10 +9,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tl_geometry import sites
-from tl_geometry.capture import lean, observed, residual_before
+from tl_geometry.capture import Reader, observed, residual_before, run_until
 from tl_geometry.models import Model
 from tl_geometry.resume import resumed
 from tl_geometry.tokens import Ids, TokenBatch, batches
+
+
+@dataclass(frozen=True, eq=False)
+class Untouched:
+    """What one batch of prompts shows of the model as it is."""
+
+    outputs: Mapping[int, Float[Tensor, "batch d"]]
+    """Layer → output of the block at the last token (`sites.hidden_state`)."""
+    logits: Float[Tensor, "batch vocab"]
+    """Of the next token."""
 
 
 @dataclass(eq=False)
@@ -51,34 +61,29 @@ class Prefixes:
         seen: list[Tensor] = []
         reader = {sites.resid_post(self._at): seen.append}
         with resumed(self.model, self._at, resid), observed(self.model, reader):
-            self.model(
-                batch.ids,
-                attention_mask=batch.mask,
-                stop_at_layer=self._at + 1,
-                **lean(self.model),
-            )
+            run_until(self.model, batch, self._at + 1)
         return seen[0]
 
     @cached_property
-    def outputs(self) -> list[dict[int, Float[Tensor, "batch d"]]]:
-        """Untouched output of every block at the last token: one mapping a batch.
-
-        The last block's is taken behind the final norm, as in Hugging Face's hidden states.
-        """
+    def untouched(self) -> list[Untouched]:
+        """One whole pass a batch."""
         return [self._read(batch) for batch in self.batches]
 
     @torch.inference_mode()
-    def _read(self, batch: TokenBatch) -> dict[int, Float[Tensor, "batch d"]]:
-        seen: dict[int, Tensor] = {}
-        readers = {
-            output_at(self.model, n): lambda x, n=n: seen.update({n: x[:, -1].clone()})
-            for n in range(self.model.cfg.n_layers)
-        }
-        with observed(self.model, readers):
-            self.model(batch.ids, attention_mask=batch.mask, **lean(self.model))
-        return seen
+    def _read(self, batch: TokenBatch) -> Untouched:
+        outputs: dict[int, Tensor] = {}
+        n_layers = self.model.cfg.n_layers
+        with observed(self.model, last_token_readers(self.model, range(n_layers), outputs)):
+            logits = run_until(self.model, batch, n_layers)[:, -1]
+        return Untouched(outputs, logits)
 
 
-def output_at(model: Model, layer: int) -> str:
-    """The hook of Hugging Face's `hidden_states[layer + 1]`."""
-    return "ln_final.hook_out" if layer == model.cfg.n_layers - 1 else sites.resid_post(layer)
+def last_token_readers(
+    model: Model, layers: Iterable[int], into: dict[int, Tensor]
+) -> dict[str, Reader]:
+    """Readers that keep what each of the blocks gives out at the last token."""
+
+    def reader(layer: int) -> Reader:
+        return lambda x: into.update({layer: x[:, -1].clone()})
+
+    return {sites.hidden_state(model, layer): reader(layer) for layer in layers}

@@ -61,6 +61,13 @@ def resid_post(layer: int) -> str:
     return block(layer, "hook_resid_post")
 
 
+def hidden_state(model: Model, layer: int) -> str:
+    """The block's output as Hugging Face's `hidden_states[layer + 1]` has it: the last block's is
+    behind the final norm, where there is one."""
+    behind_norm = layer == model.cfg.n_layers - 1 and has(model, FINAL_NORM)
+    return FINAL_NORM if behind_norm else resid_post(layer)
+
+
 def attn_out(layer: int) -> str:
     """What attention adds to the stream (Gemma-2/3: behind its post-norm)."""
     return block(layer, "hook_attn_out")
@@ -98,4 +105,5 @@ def scales(model: Model, layer: int) -> dict[str, str]:
     return {norm: name for norm, name in names.items() if has(model, name)}
 
 
+FINAL_NORM = "ln_final.hook_out"
 FINAL_SCALE = "ln_final.hook_scale"

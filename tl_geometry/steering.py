@@ -170,16 +170,17 @@ def ablated(
     model: Model,
     unit: Float[Tensor, "row d"] | Float[Tensor, " d"],
     mask: Int[Tensor, "batch pos"],
+    stop: int | None = None,
 ) -> Iterator[None]:
     """Nothing writes along the direction: every block's input, attention and MLP lose it.
 
     Directional ablation of Arditi et al. 2024, §2.4; exactly what subtracting it from every
     matrix that writes to the stream does. Where a family has norms behind attention and MLP
-    (Gemma-2), what they hand to the stream is edited.
+    (Gemma-2), what they hand to the stream is edited. `stop`: the first block that will not run.
     """
     names = [
         at(layer)
-        for layer in range(model.cfg.n_layers)
+        for layer in range(model.cfg.n_layers if stop is None else stop)
         for at in (sites.resid_pre, sites.attn_out, sites.mlp_out)
     ]
     with edited(model, dict.fromkeys(names, on_real_tokens(without(unit), mask))):
