@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
@@ -118,6 +118,19 @@ def test_a_table_on_disk_is_plain_csv(tmp_path: Path):
     path = tmp_path / "tables" / "t.csv"
     atomic.write_table(path, pd.DataFrame({"x": [0.1, np.nan], "name": ["a,b", "ü"], "n": [1, 2]}))
     assert path.read_bytes() == 'x,name,n\n0.1,"a,b",1\n,ü,2\n'.encode()
+
+
+TEXTS = st.text(st.sampled_from('ab,"\r\n ü'), min_size=1)
+
+
+@given(st.lists(TEXTS, min_size=1), TEXTS)
+@example(["x\ry", "\r", "\r\n", "end\r\n", "\n\r"], "na\rme")
+def test_a_table_gives_back_every_text_exactly(tmp_path_factory, texts, name):
+    path = tmp_path_factory.mktemp("texts") / "t.csv"
+    atomic.write_table(path, pd.DataFrame({name: texts, "n": range(len(texts))}))
+    again = pd.read_csv(path, keep_default_na=False)
+    assert list(again.columns) == [name, "n"]
+    assert again[name].tolist() == texts and again["n"].tolist() == list(range(len(texts)))
 
 
 def test_an_index_with_information_in_it_is_refused(tmp_path: Path):

@@ -1,6 +1,7 @@
 """Files that are either wholly the old ones or wholly the new ones, whatever happens meanwhile."""
 
 import errno
+import io
 import json
 import os
 import secrets
@@ -80,13 +81,26 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """CSV in which every float is read back as the same float; NaN is an empty cell.
+    """CSV in which every float and text is read back as the same; NaN is an empty cell.
 
     ValueError for an index with information in it, which CSV readers would lose or misread.
     """
     if not table.index.equals(pd.RangeIndex(len(table))):
         raise ValueError(f"{path.name} has an index of its own: call reset_index() first")
-    write_text(path, table.to_csv(index=False, lineterminator="\n"))
+    rows = _Rows()
+    table.to_csv(rows, index=False, lineterminator="\r\n")
+    write_text(path, rows.getvalue())
+
+
+class _Rows(io.StringIO):
+    """Rows that come one at a time, ending in CR LF, and are kept with LF.
+
+    The writer quotes the characters of its own line ending and no others: with LF alone a bare
+    carriage return in a text would go unquoted, and be read back as the end of the row.
+    """
+
+    def write(self, row: str, /) -> int:
+        return super().write(row.removesuffix("\r\n") + "\n")
 
 
 def save_arrays(path: Path, arrays: Mapping[str, Tensor | np.ndarray]) -> None:
