@@ -49,15 +49,7 @@ def spending(config: Budgeted, folder: Path, step: str) -> Iterator[Account]:
     ValueError for a ledger that was damaged.
     """
     began = budget.now()
-    earlier = _closed(folder)
-    others = [
-        line
-        for path in sorted(folder.absolute().parent.glob(f"*/{LEDGER}"))
-        if path.parent.name != folder.absolute().name
-        for line in _closed(path.parent)
-    ]
-    allowed = limits(config, _pasts(earlier), _pasts([*earlier, *others]))
-    account = Account(began, allowed)
+    account, earlier = Account(began, limits_of(config, folder)), _closed(folder)
     _write(folder, [*earlier, _line(step, began, None, config.hourly_rate)])
     with _warned_in_time(account):
         try:
@@ -65,6 +57,13 @@ def spending(config: Budgeted, folder: Path, step: str) -> Iterator[Account]:
         finally:
             seconds = budget.now() - began
             _write(folder, [*earlier, _line(step, began, seconds, config.hourly_rate)])
+
+
+def limits_of(config: Budgeted, folder: Path) -> list[Limit]:
+    """What stands, with what is spent of it: by this run, and by all in the folder above it."""
+    paths = sorted(folder.absolute().parent.glob(f"*/{LEDGER}"))
+    everything = [line for path in paths for line in _closed(path.parent)]
+    return limits(config, _pasts(_closed(folder)), _pasts(everything))
 
 
 def enter(folder: Path, step: str, began: float, seconds: float, hourly_rate: float | None) -> None:

@@ -149,6 +149,9 @@ class ModelSize:
     d_model: int
     d_mlp: int
     n_heads: int
+    d_kv: int
+    """Width of the keys (and of the values) of all heads of a layer, as they are cached."""
+    vocabulary: int
     parameters: int
     dtype: str
     """As stored."""
@@ -174,9 +177,20 @@ def size_of(spec: ModelSpec, *, trust_remote_code: bool = False) -> ModelSize:
         # GPT-2 and Falcon leave the usual factor of four unsaid.
         d_mlp=getattr(text, "intermediate_size", None) or 4 * text.hidden_size,
         n_heads=text.num_attention_heads,
+        d_kv=_d_kv(text),
+        vocabulary=text.vocab_size,
         parameters=sum(parameter.numel() for parameter in empty.parameters()),
         dtype=str(getattr(config, "dtype", None) or "float32").removeprefix("torch."),
     )
+
+
+def _d_kv(text: Any) -> int:
+    """Falcon says in words of its own that all its heads share one key."""
+    shared = getattr(text, "multi_query", False) and not text.new_decoder_architecture
+    named = getattr(text, "num_key_value_heads", None) or getattr(text, "num_kv_heads", None)
+    heads = 1 if shared else named or text.num_attention_heads
+    width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    return heads * width
 
 
 @lru_cache
