@@ -58,7 +58,7 @@ def cosmic(scores: Scores, n_layers: int, kl: KL, layers: Sequence[int] | None =
     ("at depth x"). NoDirectionError if nothing passes.
     """
     discarded = {**_too_deep(scores, n_layers), **_late_last_tokens(scores, n_layers)}
-    total = {layer: np.add(row["comply"], row["refuse"]) for layer, row in scores.items()}
+    total = _similarity(scores)
     places = _places(scores, layers)
     discarded |= _undefined(total, places)
     order = _ordered(places, lambda at: -_at(total, at))
@@ -81,6 +81,28 @@ def arditi(scores: Scores, n_layers: int, kl: KL, layers: Sequence[int] | None =
     discarded |= _undefined(bypass, places)
     order = _ordered(places, lambda at: _at(bypass, at))
     return _first_that_passes("arditi", order, bypass, discarded, kl)
+
+
+def by_score(rule: Literal["arditi", "cosmic"], scores: Scores, kl: KL) -> Choice:
+    """The best place by a score alone, whatever the rule's filters say: for a layer that is given
+    ("at depth x"). COSMIC: the sum of its cosines. Arditi: `induce`, since what is asked of a
+    direction there is to induce refusal; `bypass` asks what its removal does. `kl` tells what the
+    filter would have said. Ties as for `cosmic`; NoDirectionError where no score is defined."""
+    best = _similarity(scores) if rule == "cosmic" else _induced(scores)
+    places = _places(scores, None)
+    undefined = _undefined(best, places)
+    order = [at for at in _ordered(places, lambda at: -_at(best, at)) if at not in undefined]
+    if not order:
+        raise NoDirectionError(f"no candidate of {len(places)} has a score for the rule of {rule}")
+    return Choice(rule, *order[0], float(_at(best, order[0])), kl(*order[0]))
+
+
+def _similarity(scores: Scores) -> dict[int, np.ndarray]:
+    return {layer: np.add(row["comply"], row["refuse"]) for layer, row in scores.items()}
+
+
+def _induced(scores: Scores) -> dict[int, np.ndarray]:
+    return {layer: np.array(row["induce"], float) for layer, row in scores.items()}
 
 
 def _first_that_passes(

@@ -1,44 +1,77 @@
-"""Which layer, method and dose make a model refuse, across families?
+"""Which layer, method and dose make a model refuse, across families, sizes and precisions?
 
     python -m analyses.refusal verify                        # is our COSMIC the published one?
     python -m analyses.refusal families                      # seven embedded families
     python -m analyses.refusal families --limit 10           # a pilot: ten test prompts
     python -m analyses.refusal families --preset seed        # the plan's four models: a GPU
+    python -m analyses.refusal sizes                         # three sizes of one family
+    python -m analyses.refusal quantization                  # full precision, int8, nf4
+    python -m analyses.refusal decide                        # the plan's decision points
 
-`families` starts only after `verify` has passed with this version of the code. Each step has a
+Steps that sweep start only after `verify` has passed with this version of the code. Each step has a
 --help of its own.
 """
 
 import sys
 from typing import Any
 
+import tyro
+
 from analyses.cli import BAD_INPUT, OK, SOME_FAILED, log_to_terminal, parse
-from analyses.refusal.config import PRESETS, SIZES, Families, Verify
+from analyses.refusal.config import (
+    CUT_SHORT,
+    PRESETS,
+    Decide,
+    Families,
+    Quantization,
+    Sizes,
+    Steered,
+    Verify,
+)
 from analyses.starting import carried_out, status_of
 
 STEPS: dict[str, tuple[type[Any], str]] = {
     "verify": (Verify, "Is our COSMIC the published one, and does steering make a model refuse?"),
     "families": (Families, "Which families refuse, at which depth, by which method and dose?"),
+    "sizes": (Sizes, "Does refusal come easier or harder in larger models of one family?"),
+    "quantization": (Quantization, "Do quantised weights refuse by the same direction?"),
+    "decide": (Decide, "What do the plan's rules say to do with what was found?"),
 }
 
 
-def read(args: list[str]) -> Verify | Families:
+def read(args: list[str]) -> Any:
     """Settings of the step that the first word names; SystemExit for another one, or as `parse`."""
     step = args[0] if args else "--help"
     if step in ("-h", "--help"):
-        sys.stdout.write(f"{__doc__}\n" + "".join(f"{k:<10} {v[1]}\n" for k, v in STEPS.items()))
+        sys.stdout.write(f"{__doc__}\n" + "".join(f"{k:<14} {v[1]}\n" for k, v in STEPS.items()))
         raise SystemExit(OK)
     if step not in STEPS:
         sys.stderr.write(f"unknown step {step!r}; there is: {', '.join(STEPS)}\n")
         raise SystemExit(BAD_INPUT)
     kind, question = STEPS[step]
-    return parse(kind, question, args[1:], PRESETS[step], SIZES)
+    if kind is Decide:
+        return tyro.cli(Decide, prog="python -m analyses.refusal decide", args=args[1:])
+    return parse(kind, question, args[1:], PRESETS[step], CUT_SHORT)
 
 
 def main(args: list[str] | None = None) -> int:
     config = read(sys.argv[1:] if args is None else args)
     log_to_terminal()
-    return status_of(lambda: _verify(config) if isinstance(config, Verify) else _families(config))
+    return status_of(lambda: _step(config))
+
+
+def _step(config: Any) -> int:
+    if isinstance(config, Decide):
+        return _decide(config)
+    return _verify(config) if isinstance(config, Verify) else _sweep(config)
+
+
+def _decide(config: Decide) -> int:
+    from analyses.refusal.decide import decide
+
+    decided = decide(config)
+    sys.stdout.write(decided.text + f"\nappended to {decided.log}\nreport: {decided.report}\n")
+    return OK
 
 
 def _verify(config: Verify) -> int:
@@ -52,7 +85,7 @@ def _verify(config: Verify) -> int:
     return OK if found.passed else SOME_FAILED
 
 
-def _families(config: Families) -> int:
+def _sweep(config: Steered) -> int:
     from analyses.refusal.experiment import run
     from analyses.refusal.plan import make_plan
     from analyses.refusal.verify import check_verified

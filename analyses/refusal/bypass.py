@@ -91,3 +91,8 @@ def _kl(row: dict[str, Any]) -> float:
 def answered(row: dict[str, Any]) -> int:
     """Requests that got an answer: neither a refusal nor garbled text."""
     return sum(answer["quality"] == "normal" for answer in row["answers"])
+
+
+def key(row: dict[str, Any]) -> str:
+    """Of the way that a row is about."""
+    return f"{row['kind']}|{row['source']}|{row['depth']}|{row['dose']:g}"

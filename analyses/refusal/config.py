@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass, replace
 from math import inf
-from typing import ClassVar, Literal
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import tyro
 
 from analyses.budget import Budgeted
 from analyses.cli import Common, Flag, Models
@@ -26,14 +29,24 @@ class Steered(Budgeted, Common):
 
     models: Models = FAMILIES
     """Short names (pocket-mistral, mistral-7b, …), hub ids or folders; instruct models."""
+    methods: tuple[Method, ...] = ("dim", "cosmic")
+    depths: tuple[float, ...] = (0.2, 0.4, 0.5, 0.6, 0.8)
+    """Relative depths; the layer is floor(depth · n_layers)."""
+    doses: tuple[float, ...] = (0.03, 0.045, 0.06, 0.075, 0.09, 0.11, 0.14, 0.18)
+    """Doses that are compared on validation prompts, in --dose-unit."""
     dim_prompts: int = 128
     """Harmful and as many harmless training prompts for the difference of means (DIM)."""
     cosmic_prompts: int = 180
     """The same for COSMIC."""
     selection_prompts: int = 32
     """Validation prompts of each class on which candidates are scored."""
-    validation_prompts: int = 16
+    validation_prompts: int = 24
     """Other benign validation prompts on which depth and dose are chosen."""
+    screen_prompts: int = 8
+    """Of these, so many are asked first, for short answers, under every depth and dose."""
+    screen_tokens: int = 40
+    kept_doses: int = 2
+    """So many doses of each direction, the best of that screening, go on to the whole search."""
     test_prompts: int = 50
     """Unique benign test prompts, and as many harmful ones; nothing is chosen on them."""
     positions: int = 5
@@ -45,8 +58,9 @@ class Steered(Budgeted, Common):
     span: Span = "to_end"
     """Steer at the outputs of all blocks from the layer on, of that block alone, or of all."""
     new_tokens: int = 100
-    search_tokens: int = 40
-    """Length of answers while depth and dose are chosen."""
+    search_tokens: int = 100
+    """Length of answers while depth and dose are chosen: text that is steered too hard often
+    falls apart only after a whole sentence."""
     random_directions: int = 5
     """Random directions of equal length that get the same search."""
     executor: Literal["serial", "processes", "ray"] = "serial"
@@ -55,13 +69,18 @@ class Steered(Budgeted, Common):
     """Models measured side by side."""
     skip_verification: Flag = False
     """Start without a passed `verify`; the report says so."""
+    preset: str | None = None
+    """`seed`: the plan's models, prompts and doses."""
 
     def check(self) -> None:
         super().check()
         for name in ("dim_prompts", "cosmic_prompts", "selection_prompts", "test_prompts"):
             if getattr(self, name) < 2:
                 raise ValueError(f"{name}={getattr(self, name)}: a mean needs at least 2 prompts")
-        for name in ("validation_prompts", "positions", "new_tokens", "search_tokens", "workers"):
+        for name in (
+            "validation_prompts", "screen_prompts", "screen_tokens", "kept_doses", "positions",
+            "new_tokens", "search_tokens", "workers",
+        ):  # fmt: skip
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: give at least 1")
         if self.limit is not None and self.limit < 1:
@@ -69,38 +88,59 @@ class Steered(Budgeted, Common):
         if self.random_directions < 0:
             raise ValueError(f"random_directions={self.random_directions}: give 0 or more")
 
+        for name in ("depths", "doses", "methods"):
+            if not getattr(self, name):
+                raise ValueError(f"--{name} is empty: give at least one")
+        check_depths(self.depths)
+        check_doses(self.doses)
+
+    def depths_of(self, model: str) -> tuple[float, ...]:
+        """At which depths this model is tried."""
+        return self.depths
+
     @property
     def n_test(self) -> int:
         return self.test_prompts if self.limit is None else min(self.limit, self.test_prompts)
+
+
+def check_depths(depths: tuple[float, ...]) -> None:
+    if wrong := [depth for depth in depths if not 0 <= depth < 1]:
+        raise ValueError(f"depths {wrong} are outside 0 (first layer) to below 1 (the end)")
+
+
+def check_doses(doses: tuple[float, ...]) -> None:
+    if wrong := [dose for dose in doses if not 0 < dose < inf]:
+        raise ValueError(f"doses {wrong}: a dose is above 0; negative ones are a control")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Families(Steered):
     """Which families can be made to refuse, at which depth, by which method and dose?"""
 
-    methods: tuple[Method, ...] = ("dim", "cosmic")
-    depths: tuple[float, ...] = (0.2, 0.4, 0.5, 0.6, 0.8)
-    """Relative depths; the layer is floor(depth · n_layers)."""
     low_depths: tuple[float, ...] = (0.5, 0.6, 0.7)
     """Depths for families that the plan gives low priority."""
-    doses: tuple[float, ...] = (0.02, 0.035, 0.05, 0.075, 0.11)
-    """Doses that are compared on validation prompts, in --dose-unit."""
+    extra_depths: tuple[float, ...] = (0.3, 0.7)
+    """Further depths for a model that a method makes refuse in part (20 % to 60 %)."""
+    extra_doses: tuple[float, ...] = (0.0375, 0.0525, 0.0675, 0.0825)
+    """Further doses for it; the plan's are 10, 20 and 25."""
+    fallback_depths: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    """Depths for all models, where no model refuses 20 % at any other."""
+    fallback_doses: tuple[float, ...] = (0.01, 0.02, 0.03, 0.05, 0.075, 0.11, 0.15, 0.2)
+    """Doses for them; the plan's are 5 to 50."""
+    one_round: Flag = False
+    """Look no further where a method works in part, or nothing works."""
     preset: str | None = None
     """`seed`: the plan's four models, 5 + 5 and 50 + 50 prompts, last token, 15 × unit vector."""
 
     def depths_of(self, model: str) -> tuple[float, ...]:
-        """At which depths this model is tried."""
         return self.low_depths if model in LOW_PRIORITY else self.depths
 
     def check(self) -> None:
         super().check()
-        for name in ("depths", "low_depths", "doses", "methods"):
-            if not getattr(self, name):
-                raise ValueError(f"--{name.replace('_', '-')} is empty: give at least one")
-        if wrong := [depth for depth in (*self.depths, *self.low_depths) if not 0 <= depth < 1]:
-            raise ValueError(f"depths {wrong} are outside 0 (first layer) to below 1 (the end)")
-        if wrong := [dose for dose in self.doses if not 0 < dose < inf]:
-            raise ValueError(f"doses {wrong}: a dose is above 0; negative ones are a control")
+        if not self.low_depths:
+            raise ValueError("--low-depths is empty: give at least one")
+        check_depths((*self.low_depths, *self.extra_depths, *self.fallback_depths))
+        check_doses((*self.extra_doses, *self.fallback_doses))
 
 
 SEED = Families(
@@ -110,10 +150,71 @@ SEED = Families(
     positions=1,
     dose_unit="unit",
     doses=(15.0,),
+    extra_doses=(10.0, 20.0, 25.0),
+    fallback_doses=(5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 50.0),
     preset="seed",
 )
 
-SIZES = ("--test-prompts",)
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes(Steered):
+    """Does refusal come easier or harder in larger models of one family?"""
+
+    models: Models = ("pocket-qwen2-s", "pocket-qwen2", "pocket-qwen2-l")
+    depths: tuple[float, ...] = (0.5, 0.6, 0.7)
+    """Depths among which each size's own is chosen on validation prompts, with DIM."""
+    preset: str | None = None
+    """`seed`: the plan's four Qwen models; multiples of the unit vector around 15."""
+
+
+SIZES_SEED = replace(
+    Sizes(),
+    models=("qwen2.5-3b", "qwen2.5-7b", "qwen2.5-14b", "qwen2.5-32b"),
+    dim_prompts=5,
+    cosmic_prompts=50,
+    positions=1,
+    dose_unit="unit",
+    doses=(10.0, 15.0, 20.0, 25.0),
+    preset="seed",
+)
+Precision = Literal["none", "int8", "nf4"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantization(Steered):
+    """Does a model with quantised weights refuse by the same direction?"""
+
+    models: Models = ("pocket-qwen2-s", "pocket-qwen2", "pocket-qwen2-l")
+    methods: tuple[Method, ...] = ("dim",)
+    depths: tuple[float, ...] = (0.5, 0.6, 0.7)
+    """Depths among which the model's own is chosen at full precision, on validation prompts."""
+    precisions: tuple[Precision, ...] = ("none", "int8", "nf4")
+    preset: str | None = None
+    """`seed`: the plan's three Qwen models at 15 × unit vector."""
+
+    def check(self) -> None:
+        super().check()
+        if self.precisions[:1] != ("none",) or len(self.precisions) < 2:
+            raise ValueError(
+                "--precisions begins with none, which the others are compared with: "
+                "e.g. --precisions none nf4"
+            )
+        if self.quantization != "none":
+            raise ValueError("--quantization is what this step compares: use --precisions")
+
+
+QUANTIZATION_SEED = replace(
+    Quantization(),
+    models=("qwen2.5-3b", "qwen2.5-7b", "qwen2.5-32b"),
+    dim_prompts=5,
+    positions=1,
+    dose_unit="unit",
+    doses=(15.0,),
+    preset="seed",
+)
+
+CUT_SHORT = ("--test-prompts",)
+"""Options that --limit stands in for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,15 +222,40 @@ class Verify(Steered):
     """Is our COSMIC the published one, and does steering induce coherent refusal?"""
 
     models: Models = ("pocket-qwen2",)
-    depth: float = 0.8
+    depths: Annotated[tuple[float, ...], tyro.conf.arg(aliases=["--depth"])] = (0.8,)
     """Depth at which steering is tried: the best of `families` on validation prompts of
     pocket-qwen2; `--preset seed`: 0.6, layer 16 of Qwen-7B."""
-    doses: tuple[float, ...] = (0.02, 0.035, 0.05, 0.075, 0.11)
     preset: str | None = None
     """`seed`: Qwen2.5-7B-Instruct at layer 16, 15 × unit vector."""
 
+    def check(self) -> None:
+        super().check()
+        if len(self.depths) != 1:
+            raise ValueError(f"--depths {self.depths}: verification steers at one depth")
+
 
 VERIFY_SEED = replace(
-    Verify(), models=("qwen2.5-7b",), depth=0.6, dose_unit="unit", doses=(15.0,), preset="seed"
+    Verify(), models=("qwen2.5-7b",), depths=(0.6,), dose_unit="unit", doses=(15.0,), preset="seed"
 )
-PRESETS = {"families": {"seed": SEED}, "verify": {"seed": VERIFY_SEED}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decide:
+    """What do the plan's rules say to do with what was found?"""
+
+    families: str | None = None
+    """Name of a finished run of `families`. Default: the newest one."""
+    sizes: str | None = None
+    """The same of `sizes`."""
+    quantization: str | None = None
+    """The same of `quantization`."""
+    out: Path | None = None
+    """Folder of the runs. Default: runs/refusal."""
+
+
+PRESETS = {
+    "verify": {"seed": VERIFY_SEED},
+    "families": {"seed": SEED},
+    "sizes": {"seed": SIZES_SEED},
+    "quantization": {"seed": QUANTIZATION_SEED},
+}

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from analyses.refusal.config import Families
+from analyses.refusal.config import Families, Quantization, Sizes, Steered
 from analyses.requested import ModelPlan, dtype_name, model_plans
 from tl_geometry.catalogue import is_pocket
 from tl_geometry.prompts import (
@@ -17,8 +17,25 @@ from tl_geometry.prompts import (
 from tl_geometry.runs import Spec, run_folder, run_name
 from tl_geometry.sites import layer_at
 
-VERSION = 2
+VERSION = 3
 """Raised when the same settings would give other numbers."""
+
+
+SHARED = (
+    "methods", "depths", "doses", "dose_unit", "span", "positions", "dim_prompts",
+    "cosmic_prompts", "selection_prompts", "validation_prompts", "screen_prompts",
+    "screen_tokens", "kept_doses", "n_test", "new_tokens", "search_tokens",
+    "random_directions", "seed",
+)  # fmt: skip
+OWN = {
+    Families: (
+        "low_depths", "extra_depths", "extra_doses", "fallback_depths", "fallback_doses",
+        "one_round",
+    ),
+    Sizes: (),
+    Quantization: ("precisions",),
+}  # fmt: skip
+"""Settings that change numbers: of all steps, and of each."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +61,7 @@ class Prompts:
 
 
 def prompts(
-    config: Families, bank: tuple[Request, ...], neutral: tuple[NeutralText, ...]
+    config: Steered, bank: tuple[Request, ...], neutral: tuple[NeutralText, ...]
 ) -> Prompts:
     """ValueError where a split holds fewer requests than are asked for."""
 
@@ -76,22 +93,22 @@ def prompts(
 class Plan:
     """A validated request."""
 
-    config: Families
+    config: Steered
     models: tuple[ModelPlan, ...]
     prompts: Prompts
+
+    @property
+    def step(self) -> str:
+        return type(self.config).__name__.lower()
 
     @cached_property
     def spec(self) -> Spec:
         """Everything that changes a number, and nothing else: its hash is the run's key."""
         config = self.config
-        names = (
-            "methods", "depths", "low_depths", "doses", "dose_unit", "span", "positions",
-            "dim_prompts", "cosmic_prompts", "selection_prompts", "validation_prompts", "n_test",
-            "new_tokens", "search_tokens", "random_directions", "seed",
-        )  # fmt: skip
+        names = (*SHARED, *OWN[type(config)])
         return Spec(
             analysis="refusal",
-            step="families",
+            step=self.step,
             version=VERSION,
             model=tuple(model.identity for model in self.models),
             dtype=dtype_name(config),
@@ -106,13 +123,13 @@ class Plan:
     @cached_property
     def folder(self) -> Path:
         names = [model.name for model in self.models]
-        several = f"families-{len(names)}-models" if len(names) > 1 else f"families-{names[0]}"
+        several = f"{len(names)}-models" if len(names) > 1 else names[0]
         config = self.config
-        name = run_name(self.spec, config.preset or several, config.run)
+        name = run_name(self.spec, f"{self.step}-{config.preset or several}", config.run)
         return run_folder("refusal", name, config.out)
 
 
-def make_plan(config: Families) -> Plan:
+def make_plan(config: Steered) -> Plan:
     """Check the request; ValueError says what to change. A model that cannot be found or read
     stays in the plan with its reason, so that the others are measured without it."""
     config.check()
@@ -123,7 +140,7 @@ def make_plan(config: Families) -> Plan:
     return Plan(config, models, prompts(config, bank, neutral))
 
 
-def _with_layers(config: Families, model: ModelPlan) -> ModelPlan:
+def _with_layers(config: Steered, model: ModelPlan) -> ModelPlan:
     """The model; one in which two of the depths are the same layer cannot be measured."""
     if model.size is None:
         return model

@@ -6,19 +6,14 @@ from functools import cached_property
 
 import torch
 
-from analyses.refusal.config import Families
+from analyses.refusal.config import Steered
+from analyses.refusal.openings import Opening, opening
 from analyses.refusal.plan import Prompts
 from tl_geometry.candidates import Kind, Scorer, evaluation_layers
-from tl_geometry.capture import last_logits
 from tl_geometry.directions import ClassMeans, class_means
 from tl_geometry.models import Model
 from tl_geometry.prompts import Request
-from tl_geometry.tokens import Ids, batches, encode, encode_requests, n_post_instruction
-
-OPENS = 4.0
-"""A token opens refusals if it is this many times likelier after harmful requests …"""
-LIKELY = 0.02
-"""… and has this much more probability there."""
+from tl_geometry.tokens import Ids, encode, encode_requests, n_post_instruction
 
 
 @dataclass(eq=False)
@@ -26,7 +21,7 @@ class Subject:
     """One model under study; what is asked of it is computed once."""
 
     model: Model
-    config: Families
+    config: Steered
     prompts: Prompts
     _scorers: dict[tuple[str, Kind], Scorer] = field(default_factory=dict, init=False)
 
@@ -71,21 +66,19 @@ class Subject:
         return self._scorers[method, kind]
 
     def _scorer(self, method: str, kind: Kind) -> Scorer:
-        means = self.means[method]
+        """DIM's rule looks at the token where refusals and answers part. COSMIC looks at no token,
+        and needs none."""
+        means, opening = self.means[method], self.opening
         harmful, harmless = map(self.ids, self.prompts.selection)
-        low = evaluation_layers(means.positive[1:, -1], means.negative[1:, -1])
+        tokens: tuple[int, ...] = ()
+        if method != "cosmic":
+            harmful, harmless = opening.after(harmful), opening.after(harmless)
+            tokens = opening.refusal
+        low = evaluation_layers(*means.outputs)
         size = self.config.batch_size or 320
-        return Scorer(self.model, means, harmful, harmless, low, kind, self.openers, size)
+        return Scorer(self.model, means, harmful, harmless, low, kind, tokens, size)
 
     @cached_property
-    def openers(self) -> tuple[int, ...]:
-        """Tokens that open this model's refusals, found on training prompts: the papers list them
-        by hand for each family. Empty where there is none."""
-        harmful, harmless = (self._next(side) for side in self.prompts.dim)
-        found = (harmful > OPENS * harmless) & (harmful - harmless > LIKELY)
-        return tuple(found.nonzero().flatten().tolist())
-
-    def _next(self, requests: Sequence[Request]) -> torch.Tensor:
-        """Mean next-token distribution."""
-        some = batches(self.model, self.ids(requests), 64)
-        return torch.cat([last_logits(self.model, b).softmax(-1) for b in some]).mean(0)
+    def opening(self) -> Opening:
+        """How refusals begin, from the training prompts of DIM."""
+        return opening(self.model, *map(self.ids, self.prompts.dim))

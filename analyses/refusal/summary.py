@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 
 from analyses.refusal.plan import Plan
-from figures.rows import records, select
+from analyses.refusal.sentences import headline
+from figures.rows import select
 from tl_geometry.catalogue import is_pocket
 from tl_geometry.runs import Run, versions
 
@@ -22,8 +23,9 @@ CANNOT_SAY = (
     "the same search; where they refuse as much, nothing was found.",
     "Steering that makes a model refuse anything shows that refusal can be induced, not that the "
     "model decides by this direction: for that, see what taking it away does (bypass).",
-    "One checkpoint a family says nothing about other seeds of the same recipe.",
-    "Intervals are Wilson's, over unique prompts; they are not corrected for the number of models.",
+    "One checkpoint a family or size says nothing about other seeds of the same recipe.",
+    "Intervals are Wilson's, over unique prompts; neither they nor McNemar's p are corrected for "
+    "the number of models.",
 )
 
 
@@ -53,52 +55,3 @@ def summarize(
         "versions": versions(),
         "seconds": round(seconds, 1),
     }
-
-
-def headline(tables: Mapping[str, pd.DataFrame], plan: Plan) -> list[str]:
-    """Verdicts, controls and bypass in sentences."""
-    verdicts = select(tables["verdicts"], choice="best depth on validation")
-    sentences = [
-        "A refusal counts where it is coherent: the speaker declines, and the text is not garbled. "
-        "Depth and dose are chosen on validation prompts, rates are those of test prompts."
-    ]
-    for method in plan.config.methods:
-        rows = records(select(verdicts, method=method))
-        works = [row for row in rows if row["verdict"] == "works"]
-        highest = max((row["random_highest"] for row in rows), default=float("nan"))
-        beside = (
-            f"; the best random direction of any model after the same search: {highest:.0%}"
-            if plan.config.random_directions
-            else ""
-        )
-        sentences.append(
-            f"{method.upper()} makes {len(works)} of {len(rows)} models refuse 60 % or more of "
-            f"{plan.config.n_test} benign requests{beside}."
-        )
-    sentences += [_model(row) for row in records(verdicts)]
-    return sentences + [_bypass(row) for row in records(tables["bypass"])]
-
-
-def _model(row: Mapping[str, Any]) -> str:
-    sure = " (uncertain)" if row["uncertain"] else ""
-    highest = row["random_highest"]
-    random = "" if pd.isna(highest) else f", random at most {highest:.0%}"
-    return (
-        f"{row['model']}, {row['method'].upper()}: {row['verdict']}{sure}. "
-        f"Block {row['layer']:.0f} ({row['depth_percent']:.0f} %), dose "
-        f"{row['dose_residual']:.3f} of the residual norm "
-        f"(unit vector × {row['dose_unit']:.3g}): {row['coherent']:.0%} "
-        f"[{row['coherent_low']:.0%}, {row['coherent_high']:.0%}] coherent refusals, "
-        f"{row['garbled']:.0%} garbled; unsteered {row['unsteered']:.0%}{random}, shuffled labels "
-        f"{row['shuffled']:.0%}; over the depths: {row['layer_pattern']}."
-    )
-
-
-def _bypass(row: Mapping[str, Any]) -> str:
-    gentle = "" if row["kl"] < 0.1 else ", too much"
-    return (
-        f"{row['model']}, harmful requests with refusal taken away ({row['kind']}, "
-        f"{row['source'].upper()}, block {row['layer']:.0f}): {row['refusal_before']:.0%} → "
-        f"{row['refusal_after']:.0%} refused, {row['garbled']:.0%} garbled; KL on neutral text "
-        f"{row['kl']:.3f} nats a token{gentle}."
-    )

@@ -62,13 +62,41 @@ def conditions(found: Sequence[Recorded]) -> pd.DataFrame:
             "model": one.model.name,
             "family": one.model.spec.family,
             "phase": phase,
+            "quantization": row.get("quantization", "none"),
             **_place(row, one.done["n_layers"]),
             **rates(row["answers"]),
         }
         for one in found
         for phase in ("search", "test", "harmful")
-        for row in one.rows[phase]
+        for row in one.rows.get(phase, ())
     )
+
+
+def effects(found: Sequence[Recorded]) -> pd.DataFrame:
+    """What steering does to neutral texts on which nothing was chosen: nats a token."""
+    names = ("kl", "nll", "nll_untouched")
+    table = pd.DataFrame(
+        {
+            "model": one.model.name,
+            **_place(row, one.done["n_layers"]),
+            **{name: row[name] for name in names},
+        }
+        for one in found
+        for row in one.rows.get("effects", ())
+    )
+    return (
+        table if len(table) else pd.DataFrame(columns=["model", "source", "depth", "dose", *names])
+    )
+
+
+def answers(found: Sequence[Recorded]) -> dict[tuple[Any, ...], Row]:
+    """Records of the test phase by (model, source, depth, dose)."""
+    names = ("source", "depth", "dose")
+    return {
+        (one.model.name, *(row[name] for name in names)): row
+        for one in found
+        for row in one.rows["test"]
+    }
 
 
 def _place(row: Row, n_layers: int) -> dict[str, Any]:
@@ -87,23 +115,19 @@ def samples(found: Sequence[Recorded], plan: Plan) -> pd.DataFrame:
         {
             "model": one.model.name,
             "phase": phase,
+            "quantization": row.get("quantization", "none"),
             "kind": row.get("kind", "added"),
             **{name: row.get(name) for name in ("source", "depth", "layer", "dose")},
-            "prompt": _for_csv(asked[answer["id"]]),
-            "response": _for_csv(answer["text"]),
+            "prompt": asked[answer["id"]],
+            "response": answer["text"],
             "quality": answer["quality"],
             **{rule: answer[rule] for rule in RULES},
         }
         for one in found
         for phase in phases
-        for row in one.rows[phase]
+        for row in one.rows.get(phase, ())
         for answer in row["answers"]
     )
-
-
-def _for_csv(text: str) -> str:
-    """A bare carriage return is written without quotes, and read back as the end of the row."""
-    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def selection(found: Sequence[Recorded]) -> pd.DataFrame:
@@ -113,7 +137,7 @@ def selection(found: Sequence[Recorded]) -> pd.DataFrame:
 
 def _candidates(found: Sequence[Recorded]) -> Iterator[dict[str, Any]]:
     for one in found:
-        for row in one.rows["score"]:
+        for row in one.rows.get("score", ()):
             method = row["key"].split("|")[1]
             n = one.done["n_positions"]
             for k in range(n):

@@ -12,6 +12,7 @@ from figures.rows import records, select
 WORKS, PARTIAL, BREAKDOWN = 0.6, 0.2, 0.4
 PEAK, FLAT = 0.2, 0.1
 """A peak is higher than its neighbours by more than this; a flat line stays within this."""
+PLACE = ("depth", "dose")
 Row = Mapping[str, Any]
 
 
@@ -39,6 +40,8 @@ def layer_pattern(rates: Sequence[float]) -> str:
     """*peak*, *gradual* or *flat* of the coherent rates at ascending depths."""
     # Rounded, because 0.8 - 0.6 is more than 0.2 to a computer.
     values = np.array(rates, float)
+    if len(values) < 2:
+        return "one depth"
     if round(np.ptp(values), 9) <= FLAT:
         return "flat"
     best = int(values.argmax())
@@ -49,61 +52,84 @@ def layer_pattern(rates: Sequence[float]) -> str:
     return "gradual" if (steps >= -FLAT).all() or (steps <= FLAT).all() else "mixed"
 
 
-def verdict_table(conditions: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
+def verdict_table(
+    conditions: pd.DataFrame, methods: Sequence[str], effects: pd.DataFrame
+) -> pd.DataFrame:
     """One row a model and method: the depth chosen on validation prompts, and how it does on test
-    prompts; beside it the best random direction after the same search."""
+    prompts; beside it random directions, exactly as long at the same place and after the same
+    search, and what the steering does to neutral texts (`effects`)."""
     rows = []
     for model in dict.fromkeys(conditions["model"].tolist()):
         mine = select(conditions, model=model)
         for method in methods:
             for own in (False, True):
-                rows += _judged(mine, model, method, own)
+                if place := _chosen(mine, method, own):
+                    choice = "own rule" if own else "best depth on validation"
+                    judged = _judged(mine, method, place)
+                    gentle = _effect(select(effects, model=model, source=method, **place))
+                    rows.append({"model": model, "choice": choice, **judged, **gentle})
     return pd.DataFrame(rows)
 
 
-def _judged(mine: pd.DataFrame, model: str, method: str, own: bool) -> list[dict[str, Any]]:
-    place = _chosen(mine, method, own)
-    if place is None:
-        return []
+def _judged(mine: pd.DataFrame, method: str, place: Mapping[str, Any]) -> dict[str, Any]:
     (row,) = records(select(mine, phase="test", source=method, **place))
     (plain,) = records(select(mine, phase="test", source="none"))
-    controls = [_control(mine, name) for name in _controls(mine)]
-    random = [c for c in controls if c["source"].startswith("random")]
-    depths = sorted(
-        records(select(mine, phase="test", source=method)), key=lambda tested: tested["layer"]
-    )
-    curve = [r["coherent"] for r in depths if r["depth"] != FREE and r["dose"] > 0]
-    worst = max(random, key=lambda c: c["coherent"], default=None)
-    return [
-        {
-            "model": model,
-            "family": row["family"],
-            "method": method,
-            "choice": "own rule" if own else "best depth on validation",
-            "verdict": verdict(row["coherent"], row["garbled"]),
-            "uncertain": uncertain(row["coherent_low"], row["coherent_high"]),
-            **{n: row[n] for n in ("layer", "depth_percent", "position", "dose", "dose_raw")},
-            **{n: row[n] for n in ("dose_unit", "dose_residual", "n")},
-            **{n: row[n] for n in ("coherent", "coherent_low", "coherent_high", "garbled")},
-            "unsteered": plain["coherent"],
-            "random_highest": worst["coherent"] if worst else np.nan,
-            "random_mean": np.mean([c["coherent"] for c in random]) if random else np.nan,
-            "shuffled": next(
-                (c["coherent"] for c in controls if c["source"] == "shuffled"), np.nan
-            ),
-            "layer_pattern": layer_pattern(curve),
-        }
-    ]
+    same = f"as {method}|{place['depth']}"
+    searched = [_control(mine, name) for name in _controls(mine)]
+    random = [control for control in searched if control["source"] != "shuffled"]
+    shuffled = [control["coherent"] for control in searched if control["source"] == "shuffled"]
+    names = ("layer", "depth_percent", "position", "dose", "dose_raw", "dose_unit", "dose_residual")
+    names += ("n", "coherent", "coherent_low", "coherent_high", "garbled")
+    return {
+        "family": row["family"],
+        "method": method,
+        "verdict": verdict(row["coherent"], row["garbled"]),
+        "uncertain": uncertain(row["coherent_low"], row["coherent_high"]),
+        "depth": place["depth"],
+        **{name: row[name] for name in names},
+        "unsteered": plain["coherent"],
+        **_highest("random_same_dose", records(select(mine, phase="test", depth=same))),
+        **_highest("random", random),
+        "shuffled": shuffled[0] if shuffled else np.nan,
+        "layer_pattern": layer_pattern(_by_layer(mine, method)),
+    }
 
 
-def _chosen(mine: pd.DataFrame, name: str, own: bool = False) -> dict[str, Any] | None:
+def _by_layer(mine: pd.DataFrame, method: str) -> list[float]:
+    """Rates at the tested depths, ascending; a depth at several doses counts with its best on
+    validation, which is the one that was tested."""
+    tested = select(mine, phase="test", source=method)
+    rows = sorted(records(tested), key=lambda row: row["layer"])
+    rows = [row for row in rows if row["depth"] != FREE and row["dose"] > 0]
+    chosen = {depth: _chosen(mine, method, depth=depth) for depth in {r["depth"] for r in rows}}
+    return [r["coherent"] for r in rows if chosen[r["depth"]] == {k: r[k] for k in PLACE}]
+
+
+def _highest(name: str, controls: Sequence[Row]) -> dict[str, float]:
+    rates = [control["coherent"] for control in controls]
+    return {
+        f"{name}_highest": max(rates) if rates else np.nan,
+        f"{name}_mean": float(np.mean(rates)) if rates else np.nan,
+    }
+
+
+def _effect(rows: pd.DataFrame) -> dict[str, float]:
+    found = records(rows)
+    names = ("kl", "nll", "nll_untouched")
+    return {name: found[0][name] if found else np.nan for name in names}
+
+
+def _chosen(
+    mine: pd.DataFrame, name: str, own: bool = False, depth: str | None = None
+) -> dict[str, Any] | None:
     """Depth and dose preferred on validation; `own`: at the layer of the method's own rule."""
     rows = records(select(mine, phase="search", source=name))
     rows = [row for row in rows if (row["depth"] == FREE) == own]
+    rows = [row for row in rows if depth in (None, row["depth"])]
     if not rows:
         return None
     best = min(rows, key=lambda row: preference(row["coherent"], row))
-    return {"depth": best["depth"], "dose": best["dose"]}
+    return {name: best[name] for name in PLACE}
 
 
 def _controls(mine: pd.DataFrame) -> list[str]:

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from importlib.util import find_spec
 from math import inf, isnan
 from pathlib import Path
@@ -14,18 +14,20 @@ import numpy as np
 from analyses import budget
 from analyses.ledger import enter
 from analyses.refusal.config import Families, Steered, Verify
-from analyses.refusal.measure import Task, loaded
+from analyses.refusal.measuring import Task, loaded
 from analyses.refusal.plan import make_plan
 from analyses.refusal.sources import states
 from analyses.refusal.subject import Subject
 from figures.rows import records, select
-from tl_geometry.candidates import Edit, Kind, Scorer
+from tl_geometry.candidates import Scorer
+from tl_geometry.edits import Edit, Kind
 from tl_geometry.runs import atomic, run_folder
 from tl_geometry.runs.folders import read_json
 
 log = logging.getLogger(__name__)
 PARTS = (
-    "directions", "steering", "prefixes", "candidates", "selection", "conditions", "generation",
+    "capture", "sites", "tokens", "resume", "twins", "interventions", "directions", "steering",
+    "edits", "prefixes", "candidates", "selection", "conditions", "generation",
 )  # fmt: skip
 TOLERANCE = 1e-4
 """Cosines and nats in float32 may differ by this much between batch shapes."""
@@ -35,7 +37,7 @@ STEPS = (
     ("candidates: differences of class means, raw length, float64", "directions.class_means"),
     ("evaluation layers: least cosine, last token, int(0.1 L)", "candidates.evaluation_layers"),
     ("baselines: mean over validation prompts and those layers", "candidates.Scorer.baselines"),
-    ("linear: removal everywhere, addition at one block's input", "candidates.Edit.held"),
+    ("linear: removal everywhere, addition at one block's input", "edits.Edit.held"),
     ("affine (ACE): amount 0 and 1 at one block's input", "steering.affine"),
     ("scores: cosine to the other class's baseline", "candidates.Scorer.scores"),
     ("filters: depth 0.8, KL 0.1, late last tokens, NaN", "selection.cosmic"),
@@ -114,16 +116,15 @@ def verify(config: Verify) -> Found:
 def as_families(config: Verify) -> Families:
     """The sweep of one model and one depth that a verification runs."""
     shared = {field.name for field in fields(Steered)}
-    given = {name: value for name, value in asdict(config).items() if name in shared}
+    given = {name: value for name, value in vars(config).items() if name in shared}
     given |= {"random_directions": 1, "skip_verification": True, "executor": "serial"}
-    depth = (config.depth,)
-    return Families(**given, depths=depth, low_depths=depth, doses=config.doses)
+    return Families(**given, low_depths=config.depths, one_round=True)
 
 
 def recomputed(subject: Subject, kind: Kind) -> float:
     """Largest difference between the scores and the same from full passes, prompt by prompt."""
     n_layers = subject.model.cfg.n_layers
-    layers = states(subject.config, (), n_layers)
+    layers = states((), n_layers)
     rng = np.random.default_rng(subject.config.seed)
     some = rng.choice(layers, size=min(SAMPLED, len(layers)), replace=False).tolist()
     whole = subject.scorer("cosmic", kind)
@@ -157,6 +158,10 @@ class OneByOne(Scorer):
 
     def _first(self, edit: Edit | None) -> int:
         return 0
+
+    @property
+    def _stop(self) -> int:
+        return self.model.cfg.n_layers
 
 
 def _text(

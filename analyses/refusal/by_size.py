@@ -1,0 +1,38 @@
+"""One size of a family: its own layer first, then every dose there."""
+
+from analyses.refusal.measuring import Measuring, Searched
+from analyses.refusal.saying import Cell
+from analyses.refusal.sources import Source, at_depths, controls, random_like
+
+VALIDATES = "dim"
+"""The method with which the layer is chosen, as in the plan."""
+
+
+def by_size(job: Measuring) -> Searched:
+    """Layer and doses are chosen on validation prompts; then every dose at that layer is measured
+    on test prompts, so that size and dose are not confounded."""
+    config = job.task.config
+    depth = float(validated(job).depth)
+    scores = {method: job.scores(method, [depth]) for method in config.methods}
+    found = at_depths(job.subject, [depth], scores)
+    searched = job.tried([*found, *controls(job.subject, found)], config.doses)
+    best = [searched.best(source.name) for source in found]
+    cells = [Cell(None), *(Cell(source, dose) for source in found for dose in config.doses)]
+    for cell in best:
+        assert cell.source is not None
+        like = random_like(job.subject, cell.source, f"as {cell.source.key}")
+        cells += [Cell(cell.source, -cell.dose), *(Cell(source, cell.dose) for source in like)]
+    cells += [searched.best(name) for name in searched.names if name not in config.methods]
+    job.say("test", {f"test|{cell.key}": cell for cell in cells}, "test")
+    job.effects(best)
+    return searched
+
+
+def validated(job: Measuring) -> Source:
+    """DIM's direction at the depth that does best on validation prompts."""
+    config = job.task.config
+    depths = config.depths_of(job.task.model.name)
+    found = at_depths(job.subject, depths, {VALIDATES: job.scores(VALIDATES, depths)})
+    source = job.tried(found, config.doses).best(VALIDATES).source
+    assert source is not None
+    return source
