@@ -4,6 +4,7 @@
     python -m analyses.refusal families                      # seven embedded families
     python -m analyses.refusal families --limit 10           # a pilot: ten test prompts
     python -m analyses.refusal families --preset seed        # the plan's four models: a GPU
+    python -m analyses.refusal rate --run RUN --ratings rating.csv   # people against the judge
 
 `families` starts only after `verify` has passed with this version of the code. Each step has a
 --help of its own.
@@ -12,17 +13,20 @@
 import sys
 from typing import Any
 
+import tyro
+
 from analyses.cli import BAD_INPUT, OK, SOME_FAILED, log_to_terminal, parse
-from analyses.refusal.config import PRESETS, SIZES, Families, Verify
+from analyses.refusal.config import PRESETS, SIZES, Families, Rate, Verify
 from analyses.starting import carried_out, status_of
 
 STEPS: dict[str, tuple[type[Any], str]] = {
     "verify": (Verify, "Is our COSMIC the published one, and does steering make a model refuse?"),
     "families": (Families, "Which families refuse, at which depth, by which method and dose?"),
+    "rate": (Rate, "Do people who read the answers agree with the judge?"),
 }
 
 
-def read(args: list[str]) -> Verify | Families:
+def read(args: list[str]) -> Verify | Families | Rate:
     """Settings of the step that the first word names; SystemExit for another one, or as `parse`."""
     step = args[0] if args else "--help"
     if step in ("-h", "--help"):
@@ -32,36 +36,55 @@ def read(args: list[str]) -> Verify | Families:
         sys.stderr.write(f"unknown step {step!r}; there is: {', '.join(STEPS)}\n")
         raise SystemExit(BAD_INPUT)
     kind, question = STEPS[step]
+    if kind is Rate:
+        prog = "python -m analyses.refusal rate"
+        return tyro.cli(Rate, prog=prog, description=question, args=args[1:])
     return parse(kind, question, args[1:], PRESETS[step], SIZES)
 
 
 def main(args: list[str] | None = None) -> int:
     config = read(sys.argv[1:] if args is None else args)
     log_to_terminal()
+    if isinstance(config, Rate):
+        return status_of(lambda: _rate(config))
     return status_of(lambda: _verify(config) if isinstance(config, Verify) else _families(config))
 
 
 def _verify(config: Verify) -> int:
     from analyses.refusal.plan import make_plan
+    from analyses.refusal.tracked import send
     from analyses.refusal.verify import as_families, verify
+    from analyses.sinks import check_wandb
 
     if config.dry_run:
         return _dry(make_plan(as_families(config)))
+    if config.wandb:
+        check_wandb()
     found = verify(config)
     sys.stdout.write(found.text + f"\nreport: {found.report}\n")
+    if config.wandb:
+        send(config.wandb, found.results, "verify")
     return OK if found.passed else SOME_FAILED
 
 
 def _families(config: Families) -> int:
     from analyses.refusal.experiment import run
     from analyses.refusal.plan import make_plan
+    from analyses.refusal.tracked import send
     from analyses.refusal.verify import check_verified
 
     plan = make_plan(config)
     if config.dry_run:
         return _dry(plan)
     check_verified(config)
-    return carried_out(config, plan.folder, run)
+    return carried_out(config, plan.folder, run, send=send)
+
+
+def _rate(config: Rate) -> int:
+    from analyses.refusal.rated import rate
+
+    sys.stdout.write("\n".join(rate(config)) + "\n")
+    return OK
 
 
 def _dry(plan: Any) -> int:

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass, replace
 from math import inf
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from analyses.budget import Budgeted
-from analyses.cli import Common, Flag, Models
+from analyses.cli import Common, Flag, ImageFormat, Models
 from analyses.families import FAMILIES
 
 LOW_PRIORITY = ("llama-3-8b", "mistral-7b-v0.3")
@@ -51,6 +52,9 @@ class Steered(Budgeted, Common):
     """Random directions of equal length that get the same search."""
     executor: Literal["serial", "processes", "ray"] = "serial"
     """Models one after the other, side by side on this machine, or on a Ray cluster."""
+    wandb: str | None = None
+    """Weights & Biases project to send every model and method to as a run; `plan`: the plan's own
+    project of this step."""
     workers: int = 2
     """Models measured side by side."""
     skip_verification: Flag = False
@@ -127,6 +131,20 @@ class Verify(Steered):
     doses: tuple[float, ...] = (0.02, 0.035, 0.05, 0.075, 0.11)
     preset: str | None = None
     """`seed`: Qwen2.5-7B-Instruct at layer 16, 15 × unit vector."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rate:
+    """Do people who read the answers agree with the judge?"""
+
+    run: str
+    """Name of a finished run."""
+    ratings: Path
+    """The report's rating sheet (CSV), its column `rating` filled in."""
+    out: Path | None = None
+    """Folder of the runs. Default: runs/refusal."""
+    export: tuple[ImageFormat, ...] = ()
+    """Also write the figures in these formats (needs Chromium)."""
 
 
 VERIFY_SEED = replace(

@@ -11,6 +11,7 @@ from analyses.ledger import Account, spending
 from analyses.refusal import tables as tidy
 from analyses.refusal.advice import stopped
 from analyses.refusal.config import Families
+from analyses.refusal.exported import export
 from analyses.refusal.measure import Task as Job
 from analyses.refusal.measure import measure_model
 from analyses.refusal.plan import Plan, make_plan
@@ -53,6 +54,7 @@ def run(config: Families, subject: Subject | None = None) -> Results:
         seconds = time.monotonic() - began
         summary = summarize(plan, tables, record, seconds=seconds)
         record.write_json("summary.json", summary)
+        export(record.folder, tables, summary)
         redraw(record.folder, config.export)
     return Results(record.folder, tables, summary)
 

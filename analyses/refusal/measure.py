@@ -9,6 +9,7 @@ from typing import Any
 from analyses.budget import Deadline, or_spent
 from analyses.refusal import bypass
 from analyses.refusal.config import Families
+from analyses.refusal.effort import timed
 from analyses.refusal.plan import Prompts
 from analyses.refusal.saying import Cell, say
 from analyses.refusal.sources import Source, as_scores, chosen, states
@@ -42,7 +43,10 @@ class Task:
 @or_spent
 def measure_model(task: Task) -> str:
     """Measure, or go on; the reason where the model is not wholly measured, else empty."""
-    with open_model_record(task.folder, task.model.name) as record:
+    with (
+        open_model_record(task.folder, task.model.name) as record,
+        timed(record, task.config.device),
+    ):
         if DONE in record.rows.done:
             return ""
         task.deadline.check()  # before a model is loaded
