@@ -32,9 +32,16 @@ def status_of(act: Callable[[], int], about: str = "") -> int:
 
 
 def carried_out(
-    config: ConfigT, folder: Path, run: Callable[[ConfigT], "Results"], of: str = ""
+    config: ConfigT,
+    folder: Path,
+    run: Callable[[ConfigT], "Results"],
+    of: str = "",
+    send: Callable[[str, "Results"], None] | None = None,
 ) -> int:
-    """Resume, start over or skip (asked where somebody can answer), run, and say what was found."""
+    """Resume, start over or skip (asked where somebody can answer), run, and say what was found.
+
+    `send` takes the results to --wandb; by default all tables as one run.
+    """
     from analyses.sinks import check_wandb, to_wandb
     from tl_geometry.runs import state
 
@@ -49,6 +56,6 @@ def carried_out(
     results = run(config)
     sys.stdout.write("\n".join(results.summary["headline"]) + "\n")
     if config.wandb:
-        to_wandb(config.wandb, results.folder.name, results.summary, results.tables)
+        (send or to_wandb)(config.wandb, results)
     sys.stdout.write(f"report: {results.folder / 'report.html'}\n")
     return SOME_FAILED if results.summary["counts"]["missing"] else OK

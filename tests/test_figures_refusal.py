@@ -367,6 +367,22 @@ def test_cosines_are_drawn_by_depth_and_undefined_states_are_named(drawn: Any) -
     assert "state 0" in texts(figure, "notes") and "0.70 to 0.88, median 0.79" in title(figure)
 
 
+def test_ratings_are_drawn_where_somebody_rated_and_nowhere_else(tables: Tables) -> None:
+    judge = ["coherent"] * 6 + ["normal"] * 4
+    human = ["coherent"] * 4 + ["garbled"] * 2 + ["normal"] * 4
+    rated = pd.DataFrame({"judge": judge, "human": human})
+    agreed = {"what": "all", "kappa": 0.69, "kappa_low": 0.3, "kappa_high": 0.92}
+    found = draw({**tables, "ratings": rated, "rating_agreement": pd.DataFrame([agreed])})
+    assert list(found) == [*NAMES, "ratings"]
+    (cells,) = found["ratings"].data
+    assert [list(row) for row in cells.z] == [[4, 0, 0], [2, 0, 0], [0, 0, 4]]
+    assert [x.split()[1] for x in cells.x] == [y.split()[1] for y in cells.y]
+    assert "8 of 10 answers (80 %; kappa 0.69 [0.30, 0.92])" in title(found["ratings"])
+    assert "of 6 answers that count as coherent refusals, 2 are none" in texts(found["ratings"])
+    alone = draw({**tables, "ratings": rated})["ratings"]
+    assert title(alone).endswith("(80 %; kappa undefined)")
+
+
 @pytest.fixture(scope="module")
 def run_dir(tables: Tables, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run's folder, drawn through the one path that there is."""
@@ -396,7 +412,9 @@ seen.filtered = look();
 set(part("words"), "REQUEST 59"); seen.words = look();
 set(part("words"), "nothing says this"); seen.none = look();
 URL.createObjectURL = (blob) => { blob.text().then((text) => {
-  seen.sheet = text; const out = document.createElement("pre"); out.id = "seen";
+  if (!seen.sheet) {
+    seen.sheet = text; part("judge").checked = true; part("sheet").click(); return; }
+  seen.judged = text; const out = document.createElement("pre"); out.id = "seen";
   out.textContent = btoa(unescape(encodeURIComponent(JSON.stringify(seen))));
   document.body.append(out); }); return "#"; };
 part("sheet").click();
@@ -445,12 +463,28 @@ def test_generated_text_is_shown_as_text_and_never_executed(read: Any, run_dir: 
 
 def test_the_rating_sheet_holds_ten_answers_of_each_condition_that_works(read: Any) -> None:
     sheet = pd.read_csv(io.StringIO(read[1]["sheet"].removeprefix("\ufeff")))
-    names = ["model", "source", "depth", "layer", "dose", "prompt", "response", "quality", "rating"]
-    assert list(sheet.columns) == names
+    names = ["sample", "model", "source", "depth", "layer", "dose", "prompt", "response", "rating"]
+    assert list(sheet.columns) == names, "and not the judge's word"
     assert sheet["rating"].isna().all()
     assert sheet.groupby(["model", "source", "depth", "layer", "dose"]).size().to_dict() == {
         (model, "dim", 0.4, 4, 0.11): 10 for model in ("alpha", "beta")
     }
+
+
+def test_the_judge_s_word_is_on_the_sheet_only_where_it_was_asked_for(read: Any) -> None:
+    sheet = pd.read_csv(io.StringIO(read[1]["judged"].removeprefix("\ufeff")))
+    assert list(sheet.columns)[-2:] == ["quality", "rating"]
+    assert set(sheet["quality"]) == {"coherent"}
+
+
+def test_answers_on_the_sheet_have_the_names_by_which_ratings_are_taken(
+    tables: Tables, read: Any
+) -> None:
+    from figures.refusal.answers import sample_ids, to_rate
+
+    sheet = pd.read_csv(io.StringIO(read[1]["sheet"].removeprefix("\ufeff")))
+    rows = to_rate(tables["samples"], tables["verdicts"])
+    assert sheet["sample"].tolist() == sample_ids(tables["samples"].loc[rows])
 
 
 def test_formulas_cannot_reach_a_spreadsheet(tables: Tables, read: Any) -> None:
@@ -458,7 +492,7 @@ def test_formulas_cannot_reach_a_spreadsheet(tables: Tables, read: Any) -> None:
 
     rows = to_rate(tables["samples"], tables["verdicts"])
     drawn = tables["samples"].loc[rows, "response"].tolist()
-    said = [row[6] for row in csv.reader(io.StringIO(read[1]["sheet"]))][1:]
+    said = [row[7] for row in csv.reader(io.StringIO(read[1]["sheet"]))][1:]
     assert FORMULA in drawn, "the seed draws one; else this test shows nothing"
     assert said == ["'" + text if text == FORMULA else text for text in drawn]
 

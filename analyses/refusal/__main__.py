@@ -7,6 +7,7 @@
     python -m analyses.refusal sizes                         # three sizes of one family
     python -m analyses.refusal quantization                  # full precision, int8, nf4
     python -m analyses.refusal decide                        # the plan's decision points
+    python -m analyses.refusal rate --run RUN --ratings rating.csv   # people against the judge
 
 Steps that sweep start only after `verify` has passed with this version of the code. Each step has a
 --help of its own.
@@ -24,6 +25,7 @@ from analyses.refusal.config import (
     Decide,
     Families,
     Quantization,
+    Rate,
     Sizes,
     Steered,
     Verify,
@@ -35,6 +37,7 @@ STEPS: dict[str, tuple[type[Any], str]] = {
     "families": (Families, "Which families refuse, at which depth, by which method and dose?"),
     "sizes": (Sizes, "Does refusal come easier or harder in larger models of one family?"),
     "quantization": (Quantization, "Do quantised weights refuse by the same direction?"),
+    "rate": (Rate, "Do people who read the answers agree with the judge?"),
     "decide": (Decide, "What do the plan's rules say to do with what was found?"),
 }
 
@@ -49,8 +52,9 @@ def read(args: list[str]) -> Any:
         sys.stderr.write(f"unknown step {step!r}; there is: {', '.join(STEPS)}\n")
         raise SystemExit(BAD_INPUT)
     kind, question = STEPS[step]
-    if kind is Decide:
-        return tyro.cli(Decide, prog="python -m analyses.refusal decide", args=args[1:])
+    if kind in (Decide, Rate):
+        prog = f"python -m analyses.refusal {step}"
+        return tyro.cli(kind, prog=prog, description=question, args=args[1:])
     return parse(kind, question, args[1:], PRESETS[step], CUT_SHORT)
 
 
@@ -63,6 +67,8 @@ def main(args: list[str] | None = None) -> int:
 def _step(config: Any) -> int:
     if isinstance(config, Decide):
         return _decide(config)
+    if isinstance(config, Rate):
+        return _rate(config)
     return _verify(config) if isinstance(config, Verify) else _sweep(config)
 
 
@@ -76,25 +82,39 @@ def _decide(config: Decide) -> int:
 
 def _verify(config: Verify) -> int:
     from analyses.refusal.plan import make_plan
+    from analyses.refusal.tracked import send
     from analyses.refusal.verify import as_families, verify
+    from analyses.sinks import check_wandb
 
     if config.dry_run:
         return _dry(make_plan(as_families(config)))
+    if config.wandb:
+        check_wandb()
     found = verify(config)
     sys.stdout.write(found.text + f"\nreport: {found.report}\n")
+    if config.wandb:
+        send(config.wandb, found.results, "verify")
     return OK if found.passed else SOME_FAILED
 
 
 def _sweep(config: Steered) -> int:
     from analyses.refusal.experiment import run
     from analyses.refusal.plan import make_plan
+    from analyses.refusal.tracked import send
     from analyses.refusal.verify import check_verified
 
     plan = make_plan(config)
     if config.dry_run:
         return _dry(plan)
     check_verified(config)
-    return carried_out(config, plan.folder, run)
+    return carried_out(config, plan.folder, run, send=send)
+
+
+def _rate(config: Rate) -> int:
+    from analyses.refusal.rated import rate
+
+    sys.stdout.write("\n".join(rate(config)) + "\n")
+    return OK
 
 
 def _dry(plan: Any) -> int:

@@ -58,6 +58,7 @@ def _tested(job: Measuring, searched: Searched) -> None:
             cells.append(best_cell(searched.rows, [source]))
     for cell in best:
         cells.append(Cell(cell.source, -cell.dose))
+    for cell in at_depth(best):
         cells += _matched(job, cell)
     controls = [name for name in searched.names if name not in job.task.config.methods]
     cells += [searched.best(name) for name in controls]
@@ -66,7 +67,12 @@ def _tested(job: Measuring, searched: Searched) -> None:
     job.say(phase, named, "test")
     if not job.task.fallback:
         job.say("harmful", {"harmful|none": Cell(None)}, "harmful")
-    job.effects([*best, *(_matched(job, best[0]))])
+    job.effects([*best, *_matched(job, best[0])])
+
+
+def at_depth(cells: Sequence[Cell]) -> list[Cell]:
+    """Those that are reported first; a rule's own choice stands beside them."""
+    return [cell for cell in cells if cell.source and cell.source.depth != FREE]
 
 
 def chosen_cells(job: Measuring, searched: Searched) -> list[Cell]:

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 import tyro
 
 from analyses.budget import Budgeted
-from analyses.cli import Common, Flag, Models
+from analyses.cli import Common, Flag, ImageFormat, Models
 from analyses.families import FAMILIES
 
 LOW_PRIORITY = ("llama-3-8b", "mistral-7b-v0.3")
@@ -46,7 +46,8 @@ class Steered(Budgeted, Common):
     """Of these, so many are asked first, for short answers, under every depth and dose."""
     screen_tokens: int = 40
     kept_doses: int = 2
-    """So many doses of each direction, the best of that screening, go on to the whole search."""
+    """So many doses of each method at each depth, and so many conditions of each control, the best
+    of that screening, go on to the whole search."""
     test_prompts: int = 50
     """Unique benign test prompts, and as many harmful ones; nothing is chosen on them."""
     positions: int = 5
@@ -65,6 +66,9 @@ class Steered(Budgeted, Common):
     """Random directions of equal length that get the same search."""
     executor: Literal["serial", "processes", "ray"] = "serial"
     """Models one after the other, side by side on this machine, or on a Ray cluster."""
+    wandb: str | None = None
+    """Weights & Biases project to send every model and method to as a run; `plan`: the plan's own
+    project of this step."""
     workers: int = 2
     """Models measured side by side."""
     skip_verification: Flag = False
@@ -232,6 +236,20 @@ class Verify(Steered):
         super().check()
         if len(self.depths) != 1:
             raise ValueError(f"--depths {self.depths}: verification steers at one depth")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rate:
+    """Do people who read the answers agree with the judge?"""
+
+    run: str
+    """Name of a finished run."""
+    ratings: Path
+    """The report's rating sheet (CSV), its column `rating` filled in."""
+    out: Path | None = None
+    """Folder of the runs. Default: runs/refusal."""
+    export: tuple[ImageFormat, ...] = ()
+    """Also write the figures in these formats (needs Chromium)."""
 
 
 VERIFY_SEED = replace(

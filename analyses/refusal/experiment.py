@@ -13,6 +13,7 @@ from analyses.refusal.advice import stopped
 from analyses.refusal.analysed import analysed
 from analyses.refusal.config import Families, Steered
 from analyses.refusal.decisions import findings
+from analyses.refusal.exported import export
 from analyses.refusal.measure import measure_model
 from analyses.refusal.measuring import Task as Job
 from analyses.refusal.plan import Plan, make_plan
@@ -57,6 +58,7 @@ def run(config: Steered, subject: Subject | None = None) -> Results:
         record.write_json("summary.json", summary)
         title = f"{plan.spec.step}, run {record.folder.name}"
         record.write_text(FINDINGS, "\n".join(findings(title, records(tables["decisions"]))))
+        export(record.folder, tables, summary)
         redraw(record.folder, config.export)
     return Results(record.folder, tables, summary)
 

@@ -1,17 +1,15 @@
 """One model of a sweep, wholly measured: what its record already holds is not measured again."""
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
-
-import torch
 
 from analyses.budget import or_spent
 from analyses.refusal.by_family import by_family
 from analyses.refusal.by_precision import by_precision
 from analyses.refusal.by_size import by_size
 from analyses.refusal.config import Families, Quantization, Sizes, Steered
+from analyses.refusal.effort import timed
 from analyses.refusal.measuring import Measuring, Searched, Task, loaded, smoke
 from analyses.refusal.sources import Source
 from analyses.work import why, without_nan
@@ -30,8 +28,10 @@ SWEEPS: Mapping[type[Steered], Callable[[Measuring], Searched]] = {
 def measure_model(task: Task) -> str:
     """Measure, or go on; the reason where the model is not wholly measured, else empty."""
     done = f"{DONE}|fallback" if task.fallback else DONE
-    began = time.monotonic()
-    with open_model_record(task.folder, task.model.name) as record:
+    with (
+        open_model_record(task.folder, task.model.name) as record,
+        timed(record, task.config.device),
+    ):
         if done in record.rows.done:
             return ""
         task.deadline.check()  # before a model is loaded
@@ -44,8 +44,7 @@ def measure_model(task: Task) -> str:
             return why(error)
         job = Measuring(task, record, subject)
         searched = SWEEPS[type(task.config)](job)
-        seconds = round(time.monotonic() - began, 1)
-        record.rows.append([{"key": done, **_about(job, searched), "seconds": seconds}])
+        record.rows.append([{"key": done, **_about(job, searched)}])
     return ""
 
 
@@ -57,18 +56,12 @@ def _about(job: Measuring, searched: Searched) -> dict[str, Any]:
         "reason": "",
         "n_layers": subject.model.cfg.n_layers,
         "n_positions": subject.n_positions,
-        "device": _device(subject.model.cfg.device),
         "shared_opening": words(list(subject.opening.shared)),
         "refusal_tokens": [words([i]) for i in subject.opening.refusal],
         "cosines": without_nan(_cosines(job)),
         "missing": dict(searched.missing),
         "sources": [without_nan(_source(source)) for source in searched.sources],
     }
-
-
-def _device(device: Any) -> str:
-    """The GPU's name, or `cpu`."""
-    return torch.cuda.get_device_name(device) if "cuda" in str(device) else str(device)
 
 
 def _cosines(job: Measuring) -> list[float]:

@@ -139,16 +139,27 @@ class Measuring:
         new = {f"screen|{c.key}": c for c in cells if f"screen|{c.key}" not in known.keys}
         title = f"{len(every)} directions {len(doses)} doses"
         screened = [*known.screened, *self.say(f"screen {title}", new, "screen")]
-        kept = [c for source in sources for c in self._kept(source, screened)]
+        kept = [cell for group in self._groups(sources) for cell in self._kept(group, screened)]
         new = {f"search|{c.key}": c for c in kept if f"search|{c.key}" not in known.keys}
         rows = [*known.rows, *self.say(f"search {title}", new, "search")]
         return Searched([*every.values()], rows, missing, screened)
 
-    def _kept(self, source: Source, screened: Sequence[Mapping[str, Any]]) -> list[Cell]:
-        """The source at its best doses."""
-        mine = [r for r in screened if (r["source"], r["depth"]) == (source.name, source.depth)]
+    def _groups(self, sources: Sequence[Source]) -> list[list[Source]]:
+        """What is compared with each other: a method is reported at every depth, a control only
+        where it is best."""
+        groups: dict[str, list[Source]] = {}
+        for source in sources:
+            own = source.name in self.task.config.methods
+            groups.setdefault(source.key if own else source.name, []).append(source)
+        return list(groups.values())
+
+    def _kept(self, group: Sequence[Source], screened: Sequence[Mapping[str, Any]]) -> list[Cell]:
+        """The best of the group by the screening."""
+        by_place = {(source.name, source.depth): source for source in group}
+        mine = [row for row in screened if (row["source"], row["depth"]) in by_place]
         best = sorted(mine, key=lambda row: preference(coherent(row), row))
-        return [Cell(source, row["dose"]) for row in best[: self.task.config.kept_doses]]
+        kept = best[: self.task.config.kept_doses]
+        return [Cell(by_place[row["source"], row["depth"]], row["dose"]) for row in kept]
 
     def scores(self, method: str, depths: Sequence[float]) -> Scores:
         """Scores of all candidates below the deepest allowed, and at these depths."""

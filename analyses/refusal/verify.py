@@ -14,10 +14,12 @@ import numpy as np
 from analyses import budget
 from analyses.ledger import enter
 from analyses.refusal.config import Families, Steered, Verify
+from analyses.refusal.exported import export
 from analyses.refusal.measuring import Task, loaded
 from analyses.refusal.plan import make_plan
 from analyses.refusal.sources import states
 from analyses.refusal.subject import Subject
+from analyses.results import Results
 from figures.rows import records, select
 from tl_geometry.candidates import Scorer
 from tl_geometry.edits import Edit, Kind
@@ -52,6 +54,7 @@ class Found:
     passed: bool
     text: str
     report: Path
+    results: Results
 
 
 def code_version() -> str:
@@ -110,7 +113,8 @@ def verify(config: Verify) -> Found:
     report = results.folder / "COSMIC_VERIFICATION.md"
     atomic.write_text(report, text)
     atomic.write_json(_record(config), {"passed": passed, "code": code_version()})
-    return Found(passed, text, report)
+    export(results.folder, results.tables, results.summary, "verify")
+    return Found(passed, text, report, results)
 
 
 def as_families(config: Verify) -> Families:

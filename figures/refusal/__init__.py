@@ -7,6 +7,7 @@ from figures.refusal.by_depth import by_depth
 from figures.refusal.bypass import bypass
 from figures.refusal.cosines import cosines
 from figures.refusal.doses import dose_response
+from figures.refusal.ratings import ratings
 from figures.refusal.selection_map import selection_map
 from figures.refusal.verdicts import verdicts
 
@@ -21,5 +22,6 @@ FIGURES: Gallery = {
 
 
 def figures(tables: Tables) -> dict[str, go.Figure]:
-    """Every figure, from the tables of a run."""
-    return draw_all(FIGURES, tables)
+    """Every figure, from the tables of a run; that of the ratings where somebody rated answers."""
+    rated: Gallery = {"ratings": (ratings, ("ratings",))} if "ratings" in tables else {}
+    return draw_all({**FIGURES, **rated}, tables)

@@ -1,5 +1,7 @@
 """Generated answers as data of the report's browser, and a sheet of some for rating by hand."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +18,8 @@ SAMPLES = "samples"
 FILTERS = ("model", "phase", "source", "depth", "quality")
 _NEEDED = (*FILTERS, "prompt", "response")
 _COLUMNS = (*_NEEDED, "kind", "layer", "dose", "strict", "seed", "arditi")
+CONDITION = ("model", "quantization", "phase", "kind", "source", "depth", "layer", "dose")
+"""Columns that tell conditions apart, as far as the table has them."""
 RATED = 10
 """Answers of each condition on the sheet for rating."""
 
@@ -32,7 +36,8 @@ def browser(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any] | None:
     table = table.reset_index(drop=True)
     rated = to_rate(table, tables.get("verdicts"))
     columns = {name: _coded(table, name) for name in _COLUMNS if name in table}
-    data = {"columns": columns, "rated": rated, "n": len(table)}
+    samples = sample_ids(table.loc[rated])
+    data = {"columns": columns, "rated": rated, "samples": samples, "n": len(table)}
     return {
         "json": Markup(htmlsafe_json_dumps(data)),
         "filters": FILTERS,
@@ -55,6 +60,15 @@ def _said(value: Any) -> str:
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     return f"{value:g}" if isinstance(value, int | float | np.number) else str(value)
+
+
+def sample_ids(samples: pd.DataFrame) -> list[str]:
+    """A name for each answer, from its condition and its words: the same wherever it is made."""
+    columns = [name for name in (*CONDITION, "prompt", "response") if name in samples]
+    cells = [[_said(value) for value in samples[name].astype(object)] for name in columns]
+    rows = (json.dumps(row).encode() for row in zip(*cells, strict=True))
+    # A letter first: a spreadsheet would take 12345e678 for a number.
+    return [f"s{hashlib.sha256(row).hexdigest()[:12]}" for row in rows]
 
 
 def to_rate(samples: pd.DataFrame, verdicts: pd.DataFrame | None) -> list[int]:

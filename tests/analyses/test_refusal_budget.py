@@ -25,7 +25,7 @@ TEMPLATE = (
 SMALL = (
     "--dim-prompts 8 --cosmic-prompts 8 --selection-prompts 4 --validation-prompts 4 "
     "--test-prompts 4 --new-tokens 4 --search-tokens 4 --positions 1 --doses 0.05 --methods dim "
-    "--depths 0.4 --random-directions 0 --batch-size 4 --skip-verification --run x"
+    "--depths 0.4 --random-directions 0 --batch-size 4 --skip-verification --one-round --run x"
 )
 HOUR = 3600.0
 
@@ -117,6 +117,10 @@ class Program:
         return [json.loads(line)["seconds"] / HOUR for line in lines]
 
 
+def untimed(run: Path, model: str) -> list[dict[str, Any]]:
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows(run, model)]
+
+
 @pytest.fixture
 def program(
     tmp_path: Path, models: tuple[str, ...], caplog: pytest.LogCaptureFixture
@@ -141,7 +145,8 @@ def test_a_run_in_many_small_budgets_ends_with_the_same_bytes(
         assert starts[-1].status in (OK, SOME_FAILED) and len(starts) < 12
     assert len(starts) > 2
     assert tables(program.run) == tables(whole)
-    assert rows(program.run) == rows(whole) and rows(program.run, "other") == rows(whole, "other")
+    for model in ("tiny", "other"):
+        assert untimed(program.run, model) == untimed(whole, model)
     assert len(program.hours) == len(starts)
     for k, start in enumerate(starts[:-1], start=1):
         # What comes behind the deadline: a look at the clock for every model, a sentence, the end.

@@ -1,0 +1,161 @@
+"""Runs of the refusal command line on two tiny chat models, and fixtures for its tests."""
+
+import json
+import logging
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+OK, BAD_INPUT, SOME_FAILED, INTERRUPTED = 0, 2, 3, 130
+TEMPLATE = (
+    "{% for turn in messages %}<{{ turn.role }}>{{ turn.content }}{% endfor %}"
+    "{% if add_generation_prompt %} <answer>{% endif %}"
+)
+SHARED = (
+    "--dim-prompts 8 --cosmic-prompts 8 --selection-prompts 4 --validation-prompts 4 "
+    "--test-prompts 4 --new-tokens 6 --search-tokens 6 --positions 2 --doses 0.05 0.1"
+)
+SWEEP = f"{SHARED} --random-directions 1 --depths 0.4 0.6"
+
+
+@dataclass(frozen=True)
+class Start:
+    """What one start of the program left behind."""
+
+    status: int
+    log: str
+    out: str
+    loaded: tuple[str, ...]
+    """Models whose weights were read, in their order."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """The program in this process, on two tiny chat models."""
+
+    folder: Path
+    checkpoints: tuple[Path, ...]
+    caplog: pytest.LogCaptureFixture
+    capsys: pytest.CaptureFixture[str]
+    loads: list[str]
+
+    def __call__(self, *options: object, models: Sequence[object] = ()) -> Start:
+        given = options_of(models or self.checkpoints, self.folder)
+        return self.plain("families", *given, *options)
+
+    def plain(self, *options: object) -> Start:
+        from analyses.refusal.__main__ import main
+
+        self.caplog.clear()
+        self.capsys.readouterr()
+        self.loads.clear()
+        with self.caplog.at_level(logging.INFO):
+            try:
+                status = main([str(option) for option in options])
+            except SystemExit as stop:
+                status = int(str(stop.code))
+        out, err = self.capsys.readouterr()
+        said = [record.getMessage() for record in self.caplog.records]
+        return Start(status, "\n".join([*said, err]), out, tuple(self.loads))
+
+    def path(self, run: str = "x") -> Path:
+        return self.folder / run
+
+
+def options_of(models: Sequence[object], out: Path, sizes: str = SWEEP) -> list[str]:
+    return [*sizes.split(), "--out", str(out), "--run", "x", "--models", *map(str, models)]
+
+
+@pytest.fixture(scope="module")
+def checkpoints(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
+    """The tiny model with a chat template, and a second one with other weights."""
+    from safetensors.torch import load_file, save_file
+    from transformers import AutoTokenizer
+
+    folder = tmp_path_factory.mktemp("chat")
+    chat, other = folder / "tiny", folder / "other"
+    shutil.copytree(checkpoint, chat)
+    tokenizer: Any = AutoTokenizer.from_pretrained(chat)
+    tokenizer.chat_template = TEMPLATE
+    tokenizer.save_pretrained(chat)
+    shutil.copytree(chat, other)
+    weights = load_file(other / "model.safetensors")
+    weights["model.embed_tokens.weight"] *= 1.5
+    save_file(weights, other / "model.safetensors", metadata={"format": "pt"})
+    return chat, other
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Iterator[None]:
+    """Without figures, and with side effects on four short texts instead of sixty long ones."""
+    from tl_geometry.prompts import NeutralText
+
+    texts = tuple(NeutralText(f"n{i}", f"The harbour opened in year {i}") for i in range(4))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("analyses.refusal.plan.load_neutral", lambda _: texts)
+        patch.setattr("figures.redraw", lambda *_, **__: [])
+        # Sums depend on the number of threads, here and in worker processes.
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
+
+
+@pytest.fixture(scope="module")
+def whole(checkpoints: tuple[Path, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An uninterrupted run; only to be read."""
+    from analyses.refusal.__main__ import main
+
+    out = tmp_path_factory.mktemp("whole")
+    assert main(["families", *options_of(checkpoints, out), "--skip-verification"]) == OK
+    return out / "x"
+
+
+@pytest.fixture
+def program(
+    tmp_path: Path,
+    checkpoints: tuple[Path, ...],
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Program:
+    from tl_geometry.models import load_model
+
+    loads: list[str] = []
+
+    def noted(name: str, **options: Any) -> Any:
+        loads.append(Path(name).name)
+        return load_model(name, **options)
+
+    monkeypatch.setattr("analyses.requested.load_model", noted)
+    return Program(tmp_path / "runs", checkpoints, caplog, capsys, loads)
+
+
+def begun(whole: Path, run: Path, keep: Callable[[str, list[str]], list[str]]) -> Path:
+    """The uninterrupted run as it was when only some lines were on record."""
+    shutil.copytree(whole, run)
+    shutil.rmtree(run / "tables")
+    (run / "summary.json").unlink()
+    for log in run.glob("*/rows.jsonl"):
+        lines = log.read_text().splitlines(keepends=True)
+        log.write_text("".join(keep(log.parent.name, lines)))
+    return run
+
+
+def everything(_: str, lines: list[str]) -> list[str]:
+    return lines
+
+
+def cut_within(phase: str) -> Callable[[str, list[str]], list[str]]:
+    """The first two rows of a phase, and half of the third (not the last phase's)."""
+
+    def keep(model: str, lines: list[str]) -> list[str]:
+        if model != "tiny":
+            return lines
+        first = next(i for i, x in enumerate(lines) if json.loads(x)["key"].startswith(phase))
+        third = lines[first + 2]
+        return [*lines[: first + 2], third[: len(third) // 2]]
+
+    return keep
