@@ -67,7 +67,7 @@ def conditions(found: Sequence[Recorded]) -> pd.DataFrame:
             **rates(row["answers"]),
         }
         for one in found
-        for phase in ("search", "test", "harmful")
+        for phase in ("screen", "search", "test", "harmful")
         for row in one.rows.get(phase, ())
     )
 
