@@ -167,6 +167,22 @@ def log_axis(low: float, high: float) -> dict[str, Any]:
     }
 
 
+def add_key(
+    figure: go.Figure,
+    label: str,
+    symbol: str,
+    colour: str,
+    *,
+    size: float = 9,
+    width: float = 1.6,
+    **more: Any,
+) -> None:
+    """A mark of the legend only: it says what a filling, a symbol or a dash means."""
+    marker = {"symbol": symbol, "size": size, "color": colour, "line_width": width}
+    look = {"mode": "markers", "name": label, "marker": marker}
+    figure.add_scatter(x=[None], y=[None], **look | more)
+
+
 def level_line(figure: go.Figure, y: float, *, row: int = 1, col: int = 1) -> None:
     figure.add_hline(
         y=y,

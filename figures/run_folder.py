@@ -51,8 +51,14 @@ def draw_run(run_dir: Path, export: Sequence[str] = ()) -> list[Path]:
 
 def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     """Every CSV by its name. Only an empty cell is missing: an id may well be called "NA"."""
-    paths = sorted(folder.glob("*.csv"))
-    return {p.stem: pd.read_csv(p, keep_default_na=False, na_values=[""]) for p in paths}
+    return {path.stem: _read(path) for path in sorted(folder.glob("*.csv"))}
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, keep_default_na=False, na_values=[""])
+    except pd.errors.EmptyDataError:  # a table of no rows has no columns either
+        return pd.DataFrame()
 
 
 def figures_of(analysis: str) -> Figures:

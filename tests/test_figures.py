@@ -418,6 +418,13 @@ def test_an_interval_that_runs_beyond_the_axis_is_named() -> None:
     assert "runs beyond the axis (its ends are at the right): residual_balancing" in notes(figure)
 
 
+def test_a_table_without_rows_or_columns_is_read_back_as_one(tmp_path: Path) -> None:
+    from figures.run_folder import read_tables
+
+    pd.DataFrame().to_csv(tmp_path / "agreement.csv", index=False)
+    assert read_tables(tmp_path)["agreement"].empty
+
+
 def test_reading_a_csv_keeps_none_and_ids_that_look_missing(tmp_path: Path) -> None:
     from figures.run_folder import read_tables
 

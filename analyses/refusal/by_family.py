@@ -66,10 +66,8 @@ def _tested(job: Measuring, searched: Searched) -> None:
     controls = [name for name in searched.names if name not in job.task.config.methods]
     cells += [searched.best(name) for name in controls]
     named = {f"test|{cell.key}": cell for cell in cells}
-    phase = "test" if not job.task.fallback else "test fallback"
-    job.say(phase, named, "test")
-    if not job.task.fallback:
-        job.say("harmful", {"harmful|none": Cell(None)}, "harmful")
+    job.say("test", named, "test")
+    job.say("harmful", {"harmful|none": Cell(None)}, "harmful")
     job.effects([*best, *_matched(job, best[0])])
 
 

@@ -220,9 +220,11 @@ class Measuring:
         self, phase: str, items: Mapping[str, Any], size: int, measure: Any, unit: str
     ) -> list[dict[str, Any]]:
         """RuntimeError where anything failed: half a model is no result."""
-        title = f"{self.task.model.name} {phase}"
         if not items:
             return []
+        # A cut into batches is kept by its phase's name, and the fallback has more to do.
+        phase = f"{phase} (fallback)" if self.task.fallback else phase
+        title = f"{self.task.model.name} {phase}"
         about: Any = {"unit": unit, "title": title, "deadline": self.task.deadline}
         rows = work_off(self.record, self.record.rows, phase, items, size, measure, **about)
         if bad := [row["reason"] for row in rows if row["status"] != "ok"]:

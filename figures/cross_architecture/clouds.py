@@ -4,11 +4,13 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from figures.marks import add_key
 from figures.rows import records
 from figures.style import BLACK, Look, number
 
 _LARGEST = 26
 """Diameter, in pixels, of a depth that every resample chooses."""
+_DARK = "#444444"
 
 
 def resamples(figure: go.Figure, rows: pd.DataFrame, place: int, look: Look, col: int) -> None:
@@ -59,15 +61,9 @@ def choice(figure: go.Figure, rows: pd.DataFrame, place: int, look: Look, col: i
 
 
 def size_key(figure: go.Figure, above: float) -> None:
-    marks = (
-        ("chosen by 50 % of resamples", {"size": _LARGEST * 0.5**0.5, "opacity": 0.55}),
-        ("by 5 %", {"size": _LARGEST * 0.05**0.5, "opacity": 0.55}),
-        ("chosen on the choosing half", {"symbol": "line-ns", "size": 16, "line": {"width": 2.4}}),
-    )
-    for name, marker in marks:
-        figure.add_scatter(
-            x=[None], y=[None], mode="markers", name=name, marker={"color": "#444444", **marker}
-        )
+    for label, part in (("chosen by 50 % of resamples", 0.5), ("by 5 %", 0.05)):
+        add_key(figure, label, "circle", _DARK, size=_LARGEST * part**0.5, width=0, opacity=0.55)
+    add_key(figure, "chosen on the choosing half", "line-ns", _DARK, size=16, width=2.4)
     figure.update_layout(
         legend={
             "orientation": "h",

@@ -17,7 +17,7 @@ from figures.cross_architecture.over_models import (
     over_models,
     write,
 )
-from figures.marks import beyond_notes, padded_range
+from figures.marks import add_key, beyond_notes, padded_range
 from figures.rows import count, has_interval, n_range, records, select
 from figures.style import Look, finish, grid, plain, wrap
 from figures.words import Cell, missing_notes, reason
@@ -89,13 +89,7 @@ def _ends(own: pd.DataFrame, twins: pd.DataFrame, summary: pd.DataFrame) -> list
 
 def _keys(figure: go.Figure) -> None:
     for label, symbol in (("trained", "circle"), (f"hollow: {UNTRAINED}", "circle-open")):
-        figure.add_scatter(
-            x=[None],
-            y=[None],
-            mode="markers",
-            name=label,
-            marker={"symbol": symbol, "size": 10, "color": "#555555", "line_width": 2},
-        )
+        add_key(figure, label, symbol, "#555555", size=10, width=2)
     figure.update_layout(
         legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"}
     )

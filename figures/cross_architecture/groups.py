@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 
 from figures.cross_architecture.dots import add_dots
 from figures.cross_architecture.looks import UNTRAINED, base, is_twin, named, trained
+from figures.marks import add_key
 from figures.rows import count, records, select, values_of, where
 from figures.style import GREY, LIGHT, SMALL, Look, wrap
 from figures.words import missing_notes, reason
@@ -118,10 +119,4 @@ def group_notes(
 def untrained_key(figure: go.Figure, table: pd.DataFrame) -> None:
     """What hollow marks are, if there are any."""
     if is_twin(table).any():
-        figure.add_scatter(
-            x=[None],
-            y=[None],
-            mode="markers",
-            name=f"hollow: {UNTRAINED}",
-            marker={"symbol": "circle-open", "size": 8, "color": GREY, "line_width": 1.6},
-        )
+        add_key(figure, f"hollow: {UNTRAINED}", "circle-open", GREY, size=8)

@@ -15,7 +15,7 @@ from figures.cross_architecture.looks import (
     named,
     trained,
 )
-from figures.marks import level_line
+from figures.marks import add_key, level_line
 from figures.rows import n_range, records, select, values_of, where
 from figures.style import GREY, SMALL, finish, grid, number
 from figures.words import missing_notes
@@ -49,14 +49,7 @@ def _filling(figure: go.Figure) -> None:
         ("p ≤ 0.05 (max-T)", "circle"),
         ("p > 0.05, or<br>not searched", "circle-open"),
     ):
-        figure.add_scatter(
-            x=[None],
-            y=[None],
-            mode="markers",
-            name=label,
-            legendrank=2001,
-            marker={"symbol": symbol, "size": 8, "color": GREY, "line_width": 1.4},
-        )
+        add_key(figure, label, symbol, GREY, size=8, width=1.4, legendrank=2001)
 
 
 def _mark_fixed(figure: go.Figure, depth: float | None) -> None:

@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 
 from figures.cross_architecture.crosses import ends_of, levels, mark, spread_of
 from figures.cross_architecture.looks import looks, with_role
+from figures.marks import add_key
 from figures.rows import has_interval, n_range, records, select, values_of
 from figures.style import GREY, finish, grid, nothing, number, plain
 from figures.words import missing_notes
@@ -59,14 +60,7 @@ def _filling(figure: go.Figure) -> None:
         ("filled: transfer defined", "circle"),
         ("hollow: undefined", "circle-open"),
     ):
-        figure.add_scatter(
-            x=[None],
-            y=[None],
-            mode="markers",
-            name=label,
-            legendrank=2001,
-            marker={"symbol": symbol, "size": 9, "color": GREY, "line_width": 1.6},
-        )
+        add_key(figure, label, symbol, GREY, legendrank=2001)
 
 
 def _nothing_behind(every: pd.DataFrame, table: pd.DataFrame) -> list[str]:

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from figures.homeostasis.looks import COMPONENTS, MARGIN, margin_band
-from figures.marks import NO_INTERVAL, add_line, layer_axis, level_line
+from figures.marks import NO_INTERVAL, add_key, add_line, layer_axis, level_line
 from figures.rows import at_last_layer, has_interval, layers_of, n_range, records, select, values_of
 from figures.style import GREY, Look, decimal, finish, grid, plain
 from figures.words import missing_notes
@@ -73,13 +73,7 @@ def _keys(figure: go.Figure, *, lacking: bool) -> None:
     if lacking:
         keys["no interval<br>(see below)"] = f"circle{NO_INTERVAL}"
     for label, symbol in keys.items():
-        figure.add_scatter(
-            x=[None],
-            y=[None],
-            mode="markers",
-            name=label,
-            marker={"symbol": symbol, "size": 9, "color": "#555555", "line_width": 1.6},
-        )
+        add_key(figure, label, symbol, "#555555")
 
 
 def _title(table: pd.DataFrame) -> str:

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from figures.homeostasis.looks import LOOKS, MARGIN, margin_band
-from figures.marks import NO_INTERVAL, beyond_notes, padded_range
+from figures.marks import NO_INTERVAL, add_key, beyond_notes, padded_range
 from figures.rows import layers_of, records, values_of
 from figures.style import BLACK, BLUE, decimal, finish, grid, number, plain, wrap
 from figures.words import Cell, interval, missing_notes, p_value, reason
@@ -112,13 +112,7 @@ def _effect(figure: go.Figure, row: Cell, place: int, prefix: str = "", below: f
 def _keys(figure: go.Figure) -> None:
     """Keys in grey: colour tells the component, filling the side."""
     for label, symbol in (("held still", "circle"), ("only it answers", "circle-open")):
-        figure.add_scatter(
-            x=[None],
-            y=[None],
-            mode="markers",
-            name=label,
-            marker={"symbol": symbol, "size": 10, "color": "#555555", "line_width": 2},
-        )
+        add_key(figure, label, symbol, "#555555", size=10, width=2)
     figure.update_layout(
         legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"}
     )

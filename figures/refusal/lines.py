@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from figures.marks import numbers
+from figures.marks import add_key, numbers
 from figures.rows import records
 from figures.style import LIGHT, Look, grid, plain, wrap
 
@@ -101,13 +101,7 @@ def write(place: Lines, y: float, text: str, x: float = 1.02) -> None:
 
 def keys(place: Lines) -> None:
     """One key for what is garbled; keys above the plot, three a line."""
-    place.figure.add_scatter(
-        x=[None],
-        y=[None],
-        mode="markers",
-        name="open, lighter: garbled",
-        marker={"symbol": "circle-open", "size": 8, "color": "#555555", "line_width": 1.4},
-    )
+    add_key(place.figure, "open, lighter: garbled", "circle-open", "#555555", size=8, width=1.4)
     above = {"x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom"}
     thirds = {"entrywidth": 0.33, "entrywidthmode": "fraction"}
     place.figure.update_layout(legend={"orientation": "h", **above, **thirds})

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from figures.marks import bars, numbers
+from figures.marks import add_key, bars, numbers
 from figures.refusal.looks import in_percent, percent, rate
 from figures.refusal.panels import Panels
 from figures.rows import absent, records
@@ -68,13 +68,8 @@ def add_keys(figure: go.Figure, looks: Mapping[str, Look]) -> None:
     for look in looks.values():
         for name, marker in _fills(look).items():
             figure.add_bar(x=[None], y=[None], name=f"{look.label}, {name}", marker=marker)
-        figure.add_scatter(
-            x=[None],
-            y=[None],
-            mode="markers",
-            name=f"{look.label}, chosen depth",
-            marker={"symbol": "triangle-down", "size": 10, "color": look.colour},
-        )
+        label = f"{look.label}, chosen depth"
+        add_key(figure, label, "triangle-down", look.colour, size=10, width=0)
 
 
 def _hover(cell: Cell, look: Look) -> str:
