@@ -22,6 +22,8 @@ NASTY = (
 FORMULA = '=HYPERLINK("http://x", "y")'
 DEPTHS, DOSES, N_LAYERS, N = (0.2, 0.4, 0.6), (0.02, 0.05, 0.11), 10, 50
 
+SAME, OWN = "random, same place", "random, own best"
+
 Tables = dict[str, pd.DataFrame]
 
 
@@ -78,7 +80,8 @@ def verdicts(
         row = {"model": model, "family": "made", "method": method, "uncertain": method == "cosmic"}
         row |= {"verdict": "works" if found["coherent"] > 0.6 else "partial", **found}
         row |= place(method, "free" if own else 0.4, 0.11) | {"layer_pattern": "peak"}
-        row |= {"unsteered": 0.02, "random_highest": random, "random_mean": random}
+        row |= {"unsteered": 0.02, "random_highest": random, "random_mean": random / 2}
+        row |= {"random_same_dose_highest": 0.03, "random_same_dose_mean": 0.01}
         row |= {"shuffled": 0.06, "choice": "own rule" if own else "best depth on validation"}
         rows.append({k: v for k, v in row.items() if k not in ("source", "depth")})
     return pd.DataFrame(rows)
@@ -230,7 +233,8 @@ def test_tables_read_from_their_files_give_the_same_figures(tables: Tables, tmp_
 
 def test_without_controls_or_intervals_figures_are_drawn_and_say_so(tables: Tables) -> None:
     bare = dict(tables)
-    bare["verdicts"] = tables["verdicts"].assign(random_highest=math.nan, shuffled=math.nan)
+    controls = ("random_highest", "random_same_dose_highest", "shuffled")
+    bare["verdicts"] = tables["verdicts"].assign(**dict.fromkeys(controls, math.nan))
     named = tables["conditions"]["source"].str.startswith(("random", "shuffled"))
     bare["conditions"] = tables["conditions"][~named]
     ends = {f"coherent_{end}": math.nan for end in ("low", "high")}
@@ -238,8 +242,9 @@ def test_without_controls_or_intervals_figures_are_drawn_and_say_so(tables: Tabl
     found = draw({k: t for k, t in bare.items() if k != "missing"})
     assert_readable(found)
     assert "no random direction was tried" in title(found["verdicts"])
-    assert not marks(found["verdicts"], "best random direction")
-    assert "best random direction, shuffled labels" in texts(found["verdicts"], "notes")
+    for lacking in (SAME, OWN, "shuffled labels"):
+        assert not marks(found["verdicts"], lacking)
+        assert lacking in texts(found["verdicts"], "notes")
     assert "random directions,<br>coherent, any depth" not in [
         t.name for t in found["dose_response"].data
     ]
@@ -262,7 +267,10 @@ def test_verdicts_show_rates_intervals_and_controls_at_the_depth_chosen(drawn: A
     assert dim.error_x.array == pytest.approx((10, 10))
     assert list(dim.y) == pytest.approx([0, 2.3]) and cosmic.y[0] == 1
     assert list(marks(figure, "DIM, garbled")[0].x) == pytest.approx([11, 11])
-    assert list(marks(figure, "best random direction")[0].x) == [4] * 4
+    (same,), (own,) = marks(figure, SAME), marks(figure, OWN)
+    assert list(same.x) == [3] * 4 and list(own.x) == [4] * 4 and same.marker != own.marker
+    assert same.error_x.arrayminus == pytest.approx([2] * 4), "a line to the mean"
+    assert own.error_x.arrayminus == pytest.approx([2] * 4) and not any(own.error_x.array)
     assert list(marks(figure, "shuffled labels")[0].x) == [6] * 4
     assert list(marks(figure, "unsteered")[0].x) == [2] * 4
     assert {20, 60} <= {shape.x0 for shape in figure.layout.shapes if shape.x0 == shape.x1}
@@ -270,9 +278,8 @@ def test_verdicts_show_rates_intervals_and_controls_at_the_depth_chosen(drawn: A
     assert "COSMIC: <b>partial</b> (uncertain)" in texts(figure)
     assert "DIM makes 2 of 2 models refuse at least 60 %" in title(figure)
     assert "COSMIC 0 of 2 (1 not measured)" in title(figure)
-    assert "in 0 of these 2 a control refuses as much (random directions: at most 4 %)" in title(
-        figure
-    )
+    most = "as long at the same place at most 3 %, at their own best at most 4 %"
+    assert f"in 0 of these 2 a control refuses as much (random directions: {most})" in title(figure)
     assert "own rule of DIM: beta: no candidate passes" in texts(figure, "notes")
 
 
@@ -282,7 +289,8 @@ def test_a_control_inside_the_interval_of_a_method_is_said_beside_it(tables: Tab
     assert "in 1 of these 1 a control refuses as much" in title(figure)
     fails = verdicts(["alpha"], ["cosmic"])
     assert title(draw(tables | {"verdicts": fails})["verdicts"]).endswith(
-        "(1 not measured) (random directions: at most 4 %)"
+        "(1 not measured) (random directions: as long at the same place at most 3 %, at their own "
+        "best at most 4 %)"
     )
 
 

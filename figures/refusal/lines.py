@@ -12,9 +12,9 @@ from figures.marks import add_key, numbers
 from figures.rows import records
 from figures.style import LIGHT, Look, grid, plain, wrap
 
-BELOW, LOWER = 0.18, 0.35
+BELOW, LOWER, LOWEST = 0.17, 0.34, 0.5
 """Garbled shares hang below the main mark of their line, controls below those."""
-_LINE, _APART = 50, 0.3
+_LINE, _APART = 56, 0.3
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,10 @@ from figures.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILLION, Look, 
 
 OWN_RULE = "free"
 """The depth column of a method's own choice among all layers."""
+AS = "as "
+"""So begins the depth column of random directions exactly as long as a method's, at its place."""
+BEST = "best depth on validation"
+"""The `choice` of the verdicts that is reported first."""
 WORKS, PARTIAL = 60, 20
 """Per cent of coherent refusals from which a method *works*, or does so partly."""
 MAX_KL = 0.1
@@ -39,8 +43,11 @@ def methods(table: pd.DataFrame, column: str = "source") -> dict[str, Look]:
 
 
 def depth_of(value: Any) -> float | None:
-    """A tested depth as a share; None for a method's own choice, and where nothing is added."""
-    return None if absent(value) or value in ("", OWN_RULE) else float(value)
+    """A tested depth as a share; None for a method's own choice, where nothing is added, and for
+    random directions "as" a method's."""
+    if absent(value) or value in ("", OWN_RULE) or str(value).startswith(AS):
+        return None
+    return float(value)
 
 
 def at_depths(table: pd.DataFrame, phase: str) -> pd.DataFrame:
@@ -58,7 +65,7 @@ def chosen(rows: pd.DataFrame, verdicts: pd.DataFrame | None) -> pd.DataFrame:
         return rows.head(0)
     (cell, *_) = records(rows)
     named = {"model": cell["model"], "method": cell["source"]}
-    at = select(verdicts, choice="best depth on validation", **named)
+    at = select(verdicts, choice=BEST, **named)
     hits = where(rows, [depth_of(depth) is not None for depth in rows["depth"].tolist()])
     hits = where(hits, hits["layer"].isin(at["layer"]) & hits["dose"].isin(at["dose"]))
     return hits.head(1)

@@ -1,4 +1,4 @@
-"""Which method makes which model refuse, beside what random directions do."""
+"""Which method makes which model refuse, beside what directions do that mean nothing."""
 
 from collections.abc import Mapping
 
@@ -7,8 +7,10 @@ import plotly.graph_objects as go
 
 from figures.cross_architecture.dots import upright
 from figures.marks import bars
-from figures.refusal.lines import BELOW, LOWER, Lines, keys, lines, marks, write
+from figures.refusal.controls import add_controls, matched, most, told, unknown
+from figures.refusal.lines import BELOW, Lines, keys, lines, marks, write
 from figures.refusal.looks import (
+    BEST,
     PARTIAL,
     WORKS,
     failed,
@@ -20,19 +22,13 @@ from figures.refusal.looks import (
     rate,
 )
 from figures.rows import absent, n_range, records, select, values_of
-from figures.style import BLACK, GREY, Look, finish, nothing, number, plain
+from figures.style import Look, finish, nothing, number, plain
 from figures.words import Cell
-
-_CONTROLS = {
-    "unsteered": Look("unsteered", BLACK, symbol="line-ns-open"),
-    "random_highest": Look("best random direction", GREY, symbol="x-thin-open"),
-    "shuffled": Look("shuffled labels", GREY, symbol="triangle-down-open"),
-}
 
 
 def verdicts(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     """Coherent refusals on test prompts, one line a model and method."""
-    table = select(tables["verdicts"], choice="best depth on validation")
+    table = select(tables["verdicts"], choice=BEST)
     if table.empty:
         return nothing("No figure “verdicts”", "no depth was chosen on validation prompts")
     looks, lost = methods(table, "method"), failed(tables)
@@ -41,11 +37,11 @@ def verdicts(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
         upright(place.figure, level, dash="dash")
     for method, look in looks.items():
         _method(place, select(table, method=method), look)
-    _controls(place, table)
+    add_controls(place, table, [_hover(row) for row in records(table)])
     keys(place)
     place.figure.update_xaxes(range=[-1, 101], title_text="of answers to benign test requests, %")
-    notes = [*failed_notes(tables), *own_rule_notes(tables), *_unknown(table)]
-    finish(place.figure, _title(table, len(lost)), _caption(table), notes, room=36)
+    notes = [*failed_notes(tables), *own_rule_notes(tables), *unknown(table)]
+    finish(place.figure, _title(table, len(lost)), _caption(table), notes, room=54)
     return place.figure.update_layout(margin_r=215)
 
 
@@ -58,23 +54,8 @@ def _method(place: Lines, rows: pd.DataFrame, look: Look) -> None:
     for height, row in zip(y, records(rows), strict=True):
         sure = "" if absent(row.get("uncertain")) or not row["uncertain"] else " (uncertain)"
         verdict = f"<b>{plain(row['verdict'])}</b>{sure}"
-        beside = "<br>a control refuses as much" if _matched(row) else ""
+        beside = "<br>a control refuses as much" if matched(row) else ""
         write(place, height, f"{look.label}: {verdict}<br>{_where(row)}{beside}")
-
-
-def _controls(place: Lines, table: pd.DataFrame) -> None:
-    """Where the models stand without any direction, or with one that means nothing."""
-    hover = [_hover(row) for row in records(table)]
-    for name, look in _CONTROLS.items():
-        if rate(table, name).notna().any():
-            marks(place, rate(table, name), place.of(table, "method", LOWER), look, hover, size=9)
-
-
-def _matched(row: Cell) -> bool:
-    """Whether a control lies inside or above the interval of the method's rate."""
-    low = row["coherent"] if absent(row.get("coherent_low")) else row["coherent_low"]
-    controls = [row.get(name) for name in ("random_highest", "shuffled")]
-    return any(not absent(rate) and rate >= low for rate in controls)
 
 
 def _hover(row: Cell) -> str:
@@ -83,8 +64,7 @@ def _hover(row: Cell) -> str:
         f"{plain(row['verdict'])}",
         f"coherent refusals {percent(row['coherent'])} [{percent(row.get('coherent_low'))}, "
         f"{percent(row.get('coherent_high'))}], garbled {percent(row['garbled'])}",
-        f"unsteered {percent(row.get('unsteered'))}, best random direction "
-        f"{percent(row.get('random_highest'))}, shuffled labels {percent(row.get('shuffled'))}",
+        told(row),
     ]
     return "<br>".join([*lines, _where(row), f"n = {row['n']:.0f}"])
 
@@ -97,12 +77,6 @@ def _where(row: Cell) -> str:
     return f"block {row['layer']:.0f} ({row['depth_percent']:.0f} %){share}"
 
 
-def _unknown(table: pd.DataFrame) -> list[str]:
-    """Controls that were not measured."""
-    lacking = [look.label for name, look in _CONTROLS.items() if rate(table, name).isna().any()]
-    return [f"not measured in every model: {', '.join(lacking)}"] * bool(lacking)
-
-
 def _title(table: pd.DataFrame, n_lost: int) -> str:
     parts = []
     for method, look in methods(table, "method").items():
@@ -112,14 +86,13 @@ def _title(table: pd.DataFrame, n_lost: int) -> str:
     text = f"{name} makes {works} of {n} models refuse at least {WORKS} % of benign requests"
     text += "".join(f", {name} {works} of {n}" for name, works, n in others)
     text += f" ({n_lost} not measured)" if n_lost else ""
-    if rate(table, "random_highest").isna().all():
+    if not (random := most(table)):
         return f"{text}; no random direction was tried beside them"
     hits = records(select(table, verdict="works"))
-    matched = sum(_matched(row) for row in hits)
-    most = f"random directions: at most {rate(table, 'random_highest').max():.0f} %"
+    equalled = sum(matched(row) for row in hits)
     if not hits:
-        return f"{text} ({most})"
-    return f"{text}; in {matched} of these {len(hits)} a control refuses as much ({most})"
+        return f"{text} ({random})"
+    return f"{text}; in {equalled} of these {len(hits)} a control refuses as much ({random})"
 
 
 def _caption(table: pd.DataFrame) -> str:
@@ -128,10 +101,12 @@ def _caption(table: pd.DataFrame) -> str:
         f"interval over unique prompts (n = {n_range(table)}), not corrected for the number of "
         "models. Depth and dose (what is added, as a share of the residual stream's mean norm "
         "there) were chosen on other prompts. Lighter and open: garbled answers (broken text, "
-        "refusal or not). Grey: the best of the random directions and the direction from "
-        "shuffled labels, each at the depth and dose that are best for it on the same other "
-        "prompts (as much: inside or above the interval); black stroke: the model as it is. "
-        "Dashed: from 60 % a method works, from 20 % partly; with 40 % or more garbled it is a "
-        "breakdown unless it works; uncertain where the interval holds a threshold. That a "
-        "direction can make a model refuse does not show that the model decides by it."
+        "refusal or not). Tall diamond: the best of the random directions that are exactly as long "
+        "at the same place; cross: the best of them, and triangle: the direction from shuffled "
+        "labels, each at the place and dose that are best for it on the same other prompts; "
+        "lines end at the mean of the random directions (as much: any of these inside or above "
+        "the interval). Black stroke: the model as it is. Dashed: from 60 % a method works, from "
+        "20 % partly; with 40 % or more garbled it is a breakdown unless it works; uncertain where "
+        "the interval holds a threshold. That a direction can make a model refuse does not show "
+        "that the model decides by it."
     )
