@@ -20,9 +20,9 @@ from literal_cosmic import (
     choose_cosmic,
 )
 from tiny import CONFIGS, FAMILIES, tokenizer
-from torch import Tensor
 from transformers import AutoModelForCausalLM
 
+from analyses.refusal import planted
 from tl_geometry.candidates import Kind, Scorer, evaluation_layers
 from tl_geometry.directions import ClassMeans, class_means
 from tl_geometry.models import wrap
@@ -403,94 +403,19 @@ def test_without_refusal_tokens_no_block_behind_the_evaluation_layers_runs(
 
 # --- a planted direction --------------------------------------------------------------------------
 
-HARM, CALM = 70, 71
-SAID = tuple(range(140))
-"""The planted model's refusal tokens."""
-
-
-def _planted(layer: int, strength: float) -> tuple[Any, Tensor]:
-    """A model in which the output of attention in one block decides, and the vector it writes.
-
-    One marker's embedding has `strength` times a direction that nobody reads but the attention of
-    `layer`, which moves it to later tokens as a second direction; nobody else writes that one, and
-    the unembedding of refusal tokens reads it. Later blocks are loud: they add noise.
-    """
-    generator = torch.Generator().manual_seed(0)
-
-    def noise(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator)
-
-    options: dict[str, Any] = CONFIGS["llama"][1] | {"num_hidden_layers": 12}
-    config = transformers.LlamaConfig(**options)
-    model: Any = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
-    marked, moved = torch.linalg.qr(noise(48, 2))[0].T
-    with torch.no_grad():
-        embedding = model.model.embed_tokens.weight
-        embedding.copy_(0.5 * noise(*embedding.shape))
-        for r in (marked, moved):
-            embedding.sub_((embedding @ r)[:, None] * r)
-        embedding[HARM] = embedding[CALM] + strength * marked
-        for n, block in enumerate(model.model.layers):
-            attn, mlp = block.self_attn, block.mlp
-            readers = (attn.q_proj, attn.k_proj, attn.v_proj, mlp.gate_proj, mlp.up_proj)
-            writers = (attn.o_proj, mlp.down_proj)
-            for linear in (*readers, *writers):
-                loud = 0.2 if n > layer else 0.03
-                linear.weight.copy_(loud * noise(*linear.weight.shape))
-            for linear in readers:
-                linear.weight.sub_((linear.weight @ marked)[:, None] * marked)
-            for linear in writers:
-                for r in (marked, moved):
-                    linear.weight.sub_(r[:, None] * (r @ linear.weight))
-        chosen = model.model.layers[layer].self_attn
-        chosen.v_proj.weight[0] = 4 * marked
-        chosen.o_proj.weight[:, 0] = 4 * moved
-        model.lm_head.weight.copy_(0.1 * noise(*model.lm_head.weight.shape))
-        model.lm_head.weight[: len(SAID)] += 2 * moved
-    return model, moved
-
-
-def _marked_prompts(n: int, seed: int, marker: int) -> list[list[int]]:
-    generator = torch.Generator().manual_seed(seed)
-    lengths = torch.randint(4, 8, (n,), generator=generator).tolist()
-    words = [torch.randint(150, 259, (m,), generator=generator).tolist() for m in lengths]
-    return [[0, *row[:2], marker, *row[2:], *range(142, 142 + N_POS)] for row in words]
-
-
-def _search(
-    layer: int, strength: float, kind: Kind, rule: Callable[..., Any]
-) -> tuple[int, float] | None:
-    """(chosen layer, cosine with the planted vector)."""
-    model, vector = _planted(layer, strength)
-    bridge = _bridge(model)
-    train = [_marked_prompts(12, seed, m) for seed, m in ((1, HARM), (2, CALM))]
-    held_out = [_marked_prompts(8, seed, m) for seed, m in ((3, HARM), (4, CALM))]
-    means = class_means(bridge, train[0], train[1], n_positions=N_POS)
-    low = evaluation_layers(*means.outputs)
-    scorer = Scorer(bridge, means, held_out[0], held_out[1], low, kind, SAID)
-    scores = {n: scorer.scores(n) for n in range(deepest(12))}
-    place = _chosen(rule, scores, 12, scorer.kl)
-    if place is None:
-        return None
-    position, found = place
-    return found, float(means.direction(found, position).unit @ vector)
-
-
-RULES = [("linear", cosmic), ("affine", cosmic), ("linear", arditi)]
-
 
 @pytest.mark.parametrize("layer", [3, 6])
-@pytest.mark.parametrize(("kind", "rule"), RULES)
+@pytest.mark.parametrize(("kind", "rule"), planted.RULES)
 def test_a_planted_direction_is_found(kind: Kind, rule: Callable[..., Any], layer: int) -> None:
-    found = _search(layer, 3.0, kind, rule)
+    found = planted.found(layer, 3.0, kind, rule, tokenizer())
     assert found is not None
     # What block `layer` writes is there in the state that enters the next.
     assert abs(found[0] - (layer + 1)) <= 1 and found[1] > 0.95, found
 
 
-@pytest.mark.parametrize(("kind", "rule"), RULES)
+@pytest.mark.parametrize(("kind", "rule"), planted.RULES)
 def test_without_the_plant_it_is_not_found(kind: Kind, rule: Callable[..., Any]) -> None:
-    found = _search(6, 0.0, kind, rule)
+    found = planted.found(6, 0.0, kind, rule, tokenizer())
     assert found is None or abs(found[1]) < 0.5, found
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from importlib.util import find_spec
 from math import inf, isnan
@@ -17,6 +17,7 @@ from analyses.refusal.config import Families, Steered, Verify
 from analyses.refusal.exported import export
 from analyses.refusal.measuring import Task, loaded
 from analyses.refusal.plan import make_plan
+from analyses.refusal.planted import recovered
 from analyses.refusal.sources import states
 from analyses.refusal.subject import Subject
 from analyses.results import Results
@@ -102,14 +103,15 @@ def verify(config: Verify) -> Found:
     began = budget.now()
     subject = loaded(Task(plan.folder, families, model, plan.prompts))
     apart = {kind: recomputed(subject, kind) for kind in ("linear", "affine")}
+    planted = recovered(subject.model.tokenizer)
     checked = budget.now() - began
     results = run(families, subject)
     enter(results.folder, "verify", began, checked, config.hourly_rate)
     rows = records(select(results.tables["verdicts"], choice="best depth on validation"))
-    same = all(value <= TOLERANCE for value in apart.values())
+    same = all(value <= TOLERANCE for value in apart.values()) and all(planted.values())
     coherent = {row["method"]: row["coherent"] for row in rows}
     passed = same and max(coherent.values()) >= 0.6
-    text = _text(config, apart, rows, passed=passed)
+    text = _text(config, apart, planted, rows, passed=passed)
     report = results.folder / "COSMIC_VERIFICATION.md"
     atomic.write_text(report, text)
     atomic.write_json(_record(config), {"passed": passed, "code": code_version()})
@@ -169,7 +171,12 @@ class OneByOne(Scorer):
 
 
 def _text(
-    config: Verify, apart: dict[str, float], rows: Sequence[dict[str, Any]], *, passed: bool
+    config: Verify,
+    apart: Mapping[str, float],
+    planted: Mapping[str, bool],
+    rows: Sequence[dict[str, Any]],
+    *,
+    passed: bool,
 ) -> str:
     lines = ["# COSMIC verification", "", f"**{'PASSED' if passed else 'NOT PASSED'}**", ""]
     lines += [f"Model: {', '.join(config.models)}. Code version {code_version()}.", ""]
@@ -186,6 +193,14 @@ def _text(
         f"passes of one prompt at a time; largest difference (tolerated: {TOLERANCE:g}):",
         "",
         *[f"* {kind}: {value:.2g}" for kind, value in apart.items()],
+        "",
+        "## A planted direction",
+        "",
+        "A made model in which the attention of one block writes the one direction that the "
+        "answer is read from: each rule has to take that block and that direction (cosine above "
+        "0.95), and must not where nothing is planted.",
+        "",
+        *[f"* {rule}: {'found' if right else 'NOT FOUND'}" for rule, right in planted.items()],
         "",
         "## Reproduction: steering induces coherent refusal",
         "",
