@@ -35,7 +35,7 @@ class Way:
 
     @property
     def key(self) -> str:
-        return f"{self.kind}|{self.source.key}|{self.dose:g}"
+        return key(self.about())
 
     def held(self, subject: Subject) -> Held:
         if self.kind == "linear":
@@ -123,5 +123,5 @@ def answered(row: dict[str, Any]) -> int:
 
 
 def key(row: dict[str, Any]) -> str:
-    """Of the way that a row is about."""
-    return f"{row['kind']}|{row['source']}|{row['depth']}|{row['dose']:g}"
+    """Of the way that a row is about: candidates of one position differ in their layer only."""
+    return f"{row['kind']}|{row['source']}|{row['depth']}|{row['layer']}|{row['dose']:g}"
