@@ -16,6 +16,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from figures.refusal.answers import SAMPLES, browser
+from figures.refusal.decided import DECISIONS, decided
 from figures.style import layout, number
 from tl_geometry.runs.atomic import write_text
 
@@ -56,7 +57,9 @@ def report_html(
         lstrip_blocks=True,
     ).get_template("report.html.j2")
     answers = browser(tables)
-    listed = {name: t for name, t in tables.items() if not (answers and name == SAMPLES)}
+    decisions = decided(tables)
+    apart = {SAMPLES: answers, DECISIONS: decisions}
+    listed = {name: table for name, table in tables.items() if not apart.get(name)}
     return template.render(
         title=title,
         banner=summary.get("banner"),
@@ -64,6 +67,7 @@ def report_html(
         headline=summary.get("headline", []),
         figures=[_figure(name, figure) for name, figure in figures.items()],
         answers=answers,
+        decisions=decisions,
         tables=[_table(name, table) for name, table in listed.items()],
         run=list(_what_was_run(summary)),
         missing=_missing(tables.get("missing")),

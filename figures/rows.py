@@ -19,7 +19,8 @@ def without(table: pd.DataFrame, column: str, value: object) -> pd.DataFrame:
 
 
 def where(table: pd.DataFrame, flags: Any) -> pd.DataFrame:
-    return cast(pd.DataFrame, table[flags])
+    # As an array: of a table without rows, an empty list would ask for no columns.
+    return cast(pd.DataFrame, table[np.asarray(flags, bool)])
 
 
 def count(flags: Any) -> int:

@@ -127,6 +127,16 @@ def cosines(models: Sequence[str]) -> pd.DataFrame:
     )
 
 
+def agreement(models: Sequence[str]) -> pd.DataFrame:
+    """DIM and COSMIC disagree on the first model only."""
+    rows = []
+    for k, model in enumerate(models):
+        rate = {"coherent_first": 0.8, "coherent_second": 0.3, "difference": 0.5}
+        tested = {"mcnemar_p": 0.0004 if k == 0 else 0.4, "disagree": k == 0}
+        rows.append({"model": model, "first": "dim", "second": "cosmic", **rate, **tested})
+    return pd.DataFrame(rows)
+
+
 def samples(models: Sequence[str], methods: Sequence[str]) -> pd.DataFrame:
     """Sixty answers a tested condition; the first is nasty, another would be a formula."""
     rows = []
@@ -147,6 +157,7 @@ def every_table(
     missing = [("model", "gamma", HOSTILE), ("beta", "dim|free", "no candidate passes")]
     return {
         "verdicts": verdicts(models, methods),
+        "agreement": agreement(models),
         "bypass": bypasses(models),
         "conditions": conditions(models, methods),
         "directions": directions(models, methods),
@@ -157,7 +168,7 @@ def every_table(
     }
 
 
-NAMES = ["verdicts", "by_depth", "dose_response", "bypass", "selection_map", "cosines"]
+NAMES = ["verdicts", "agreement", "by_depth", "dose_response", "bypass", "selection_map", "cosines"]
 
 
 def draw(tables: Tables) -> Any:

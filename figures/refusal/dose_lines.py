@@ -1,11 +1,12 @@
-"""The lines of the search: one condition over doses, random directions behind, and their keys."""
+"""The lines of a search: one condition over doses, random directions behind, and their keys."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from figures.marks import numbers
+from figures.marks import add_key, numbers
 from figures.refusal.looks import percent, rate
 from figures.refusal.panels import Panels
 from figures.rows import records, where
@@ -40,22 +41,37 @@ def add_random(place: Panels, k: int, table: pd.DataFrame) -> None:
 
 
 def add_line(
-    place: Panels, k: int, rows: pd.DataFrame, quality: str, dash: str, look: Look
+    place: Panels,
+    k: int,
+    rows: pd.DataFrame,
+    quality: str,
+    look: Look,
+    *,
+    mode: str = "lines+markers",
+    shift: float = 1.0,
+    **more: Any,
 ) -> None:
+    """One condition over its doses; coherent refusals solid and filled, garbled dotted and open.
+
+    Lines without marks are thin: a curve of few prompts. Marks without lines are larger. `shift`
+    moves marks aside (a factor), so that intervals of several conditions stay apart.
+    """
     row, col = place.at[k]
+    dash = "solid" if quality == "coherent" else "dot"
     symbol = look.symbol if quality == "coherent" else f"{look.symbol}-open"
     place.figure.add_scatter(
-        x=numbers(rows["dose_residual"]),
+        x=numbers(rows["dose_residual"] * shift),
         y=numbers(rate(rows, quality)),
-        mode="lines+markers",
-        name=f"{look.label}, {quality}",
-        line={"color": look.colour, "dash": dash, "width": 1.8},
-        marker={"symbol": symbol, "size": 6, "color": look.colour},
+        mode=mode,
+        name=f"{look.label}, {quality}" + (", screened" if mode == "lines" else ""),
+        line={"color": look.colour, "dash": dash, "width": 1.1 if mode == "lines" else 1.8},
+        marker={"symbol": symbol, "size": 8 if mode == "markers" else 6, "color": look.colour},
         hovertext=[_hover(cell, look) for cell in records(rows)],
         hoverinfo="text",
         showlegend=False,
         row=row,
         col=col,
+        **more,
     )
 
 
@@ -83,20 +99,16 @@ def add_ring(place: Panels, k: int, hits: pd.DataFrame) -> None:
     )
 
 
-def add_keys(figure: go.Figure, looks: Sequence[Look], random: bool) -> None:
-    shown = [(look.label, look.colour, look.symbol, "solid") for look in looks]
-    shown += [("solid: coherent", GREY, "circle", "solid")]
-    shown += [("dotted: garbled", GREY, "circle-open", "dot")]
-    if random:
-        shown.append(("random directions,<br>coherent, any depth", PALE, "circle", "solid"))
-    for label, colour, symbol, dash in shown:
-        figure.add_scatter(
-            x=[None],
-            y=[None],
-            mode="lines+markers",
-            name=label,
-            line={"color": colour, "dash": dash, "width": 1.8},
-            marker={"symbol": symbol, "size": 7, "color": colour},
-        )
-    marker = {"symbol": "circle-open", "size": 13, "color": BLACK, "line_width": 1.8}
-    figure.add_scatter(x=[None], y=[None], mode="markers", name="taken to the test", marker=marker)
+def add_keys(figure: go.Figure, looks: Sequence[Look], *, ring: str) -> None:
+    """`ring` says what rings are; empty where there are none."""
+    for look in looks:
+        add_line_key(figure, look.label, look)
+    add_line_key(figure, "solid: coherent", Look("", GREY))
+    add_line_key(figure, "dotted: garbled", Look("", GREY, "dot", "circle-open"))
+    if ring:
+        add_key(figure, ring, "circle-open", BLACK, size=13, width=1.8)
+
+
+def add_line_key(figure: go.Figure, label: str, look: Look, mode: str = "lines+markers") -> None:
+    line = {"color": look.colour, "dash": look.dash, "width": 1.1 if mode == "lines" else 1.8}
+    add_key(figure, label, look.symbol, look.colour, size=7, width=0, mode=mode, line=line)

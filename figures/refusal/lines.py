@@ -64,6 +64,15 @@ def _axis(place: Lines) -> None:
     )
 
 
+def name_ticks(place: Lines) -> None:
+    """The name of every line at its left, below that of its model."""
+    words = []
+    for k, (model, name) in enumerate(place.at):
+        first = k == 0 or list(place.at)[k - 1][0] != model
+        words.append(f"<b>{wrap(plain(model), 26)}</b><br>" * first + plain(name))
+    place.figure.update_yaxes(tickvals=list(place.at.values()), ticktext=words)
+
+
 def marks(
     place: Lines,
     x: Any,
