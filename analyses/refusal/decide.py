@@ -10,7 +10,7 @@ import pandas as pd
 
 from analyses.refusal.config import Decide
 from analyses.refusal.decisions import Decision, decision_table, findings, sentence
-from analyses.refusal.verify import code_version
+from analyses.refusal.verify import REPORT, code_version
 from figures import redraw
 from figures.rows import records
 from figures.run_folder import read_tables
@@ -40,7 +40,8 @@ def decide(config: Decide) -> Decided:
         raise ValueError(
             "no step is finished: run `python -m analyses.refusal families` first, or give --out"
         )
-    table = pd.concat([_r0(config), *map(_decisions, filter(None, runs.values()))])
+    of_runs = map(_decisions, filter(None, runs.values()))
+    table = pd.concat([_r0(config), *of_runs], ignore_index=True)
     folder = run_folder("refusal", "decisions", config.out)
     text = "\n".join(_log(runs, table))
     log = folder / "FINDINGS_LOG.md"
@@ -56,16 +57,20 @@ def _run(config: Decide, step: str) -> Path | None:
     name = getattr(config, step)
     if name is not None:
         folder = run_folder("refusal", name, config.out)
-        if not (folder / "summary.json").exists():
+        if not _is_run(folder, step):
             raise ValueError(f"{folder} is not a finished run of {step}")
         return folder
     above = run_folder("refusal", "any", config.out).parent
-    finished = [path.parent for path in above.glob("*/summary.json") if _step(path) == step]
+    finished = [path.parent for path in above.glob("*/summary.json") if _is_run(path.parent, step)]
     return max(finished, key=lambda path: (path / "summary.json").stat().st_mtime, default=None)
 
 
-def _step(path: Path) -> str | None:
-    return read_json(path).get("spec", {}).get("step")
+def _is_run(folder: Path, step: str) -> bool:
+    """Whether it is a finished run of the step. A verification is a sweep of one model, too."""
+    summary = folder / "summary.json"
+    if not summary.exists() or (folder / REPORT).exists():
+        return False
+    return read_json(summary).get("spec", {}).get("step") == step
 
 
 def _decisions(folder: Path) -> pd.DataFrame:

@@ -110,7 +110,7 @@ def after_sizes(verdicts: pd.DataFrame, curve: pd.DataFrame) -> list[Decision]:
         )
         for name, row in best.items()
     ]
-    found += [_next_size(row, best) for row in records(curve)]
+    found += [_next_size(row, rows) for row in records(curve)]
     depths = ", ".join(f"{name} {row['depth_percent']:.0f} %" for name, row in best.items())
     shape = "; ".join(_shape(row) for row in records(curve)) or "one size only"
     return [*found, Decision("R2", "shape of the curve, and shift of the layer", shape, depths)]
@@ -122,10 +122,11 @@ def _shape(row: Row) -> str:
     return f"{row['method'].upper()}: {row['shape']} (resamples: {spread})"
 
 
-def _next_size(row: Row, best: Mapping[str, Row]) -> Decision:
+def _next_size(row: Row, verdicts: Sequence[Row]) -> Decision:
     """The plan: add the largest size again if the curve is not monotonic and its end is the top."""
     names = row["sizes"].split(", ")
-    top = max(names, key=lambda name: best[name]["coherent"])
+    rates = {r["model"]: r["coherent"] for r in verdicts if r["method"] == row["method"]}
+    top = max(names, key=lambda name: rates[name])
     again = row["shape"] not in ("rising", "falling", "flat") and top == names[-1]
     action = "add a larger size again" if again else "no larger size is needed"
     return Decision("5.4", f"sizes, {row['method'].upper()}", action, f"{row['shape']}, top {top}")

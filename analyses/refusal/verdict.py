@@ -74,7 +74,7 @@ def verdict_table(
 def _judged(mine: pd.DataFrame, method: str, place: Mapping[str, Any]) -> dict[str, Any]:
     (row,) = records(select(mine, phase="test", source=method, **place))
     (plain,) = records(select(mine, phase="test", source="none"))
-    same = f"as {method}|{place['depth']}"
+    same = {"depth": f"as {method}|{place['depth']}", "dose": place["dose"]}
     searched = [_control(mine, name) for name in _controls(mine)]
     random = [control for control in searched if control["source"] != "shuffled"]
     shuffled = [control["coherent"] for control in searched if control["source"] == "shuffled"]
@@ -88,7 +88,7 @@ def _judged(mine: pd.DataFrame, method: str, place: Mapping[str, Any]) -> dict[s
         "depth": place["depth"],
         **{name: row[name] for name in names},
         "unsteered": plain["coherent"],
-        **_highest("random_same_dose", records(select(mine, phase="test", depth=same))),
+        **_highest("random_same_dose", records(select(mine, phase="test", **same))),
         **_highest("random", random),
         "shuffled": shuffled[0] if shuffled else np.nan,
         "layer_pattern": layer_pattern(_by_layer(mine, method)),

@@ -32,6 +32,7 @@ PARTS = (
     "capture", "sites", "tokens", "resume", "twins", "interventions", "directions", "steering",
     "edits", "prefixes", "candidates", "selection", "conditions", "generation",
 )  # fmt: skip
+REPORT = "COSMIC_VERIFICATION.md"
 TOLERANCE = 1e-4
 """Cosines and nats in float32 may differ by this much between batch shapes."""
 SAMPLED, PROMPTS = 4, 8
@@ -112,7 +113,7 @@ def verify(config: Verify) -> Found:
     coherent = {row["method"]: row["coherent"] for row in rows}
     passed = same and max(coherent.values()) >= 0.6
     text = _text(config, apart, planted, rows, passed=passed)
-    report = results.folder / "COSMIC_VERIFICATION.md"
+    report = results.folder / REPORT
     atomic.write_text(report, text)
     atomic.write_json(_record(config), {"passed": passed, "code": code_version()})
     export(results.folder, results.tables, results.summary, "verify")

@@ -51,13 +51,13 @@ def test_prompts_of_different_purposes_are_disjoint(
 def test_prompts_are_of_their_split_and_class_and_as_many_as_asked_for(
     bank: str, texts: str
 ) -> None:
-    config = Families(limit=10)
+    config = Families(limit=10, validation_prompts=13)
     found = prompts(config, load_requests(bank), load_neutral(texts))
     for group, split, n in (
         (found.dim, "train", 128),
         (found.cosmic, "train", 180),
         (found.selection, "validation", 32),
-        (found.search, "validation", 16),
+        (found.search, "validation", 13),
         (found.test, "test", 10),
     ):
         harmful, harmless = group
@@ -139,11 +139,19 @@ CHANGES: list[dict[str, Any]] = [
     {"dim_prompts": 127},
     {"cosmic_prompts": 179},
     {"selection_prompts": 31},
-    {"validation_prompts": 15},
+    {"validation_prompts": 13},
     {"test_prompts": 49},
     {"limit": 10},
     {"new_tokens": 99},
     {"search_tokens": 39},
+    {"screen_prompts": 3},
+    {"screen_tokens": 17},
+    {"kept_doses": 7},
+    {"extra_depths": (0.35,)},
+    {"extra_doses": (0.0374,)},
+    {"fallback_depths": (0.1, 0.9)},
+    {"fallback_doses": (0.01,)},
+    {"one_round": True},
     {"random_directions": 4},
     {"seed": 1},
     {"dtype": "bfloat16"},
@@ -236,6 +244,13 @@ def test_a_word_of_a_request_and_the_weights_change_the_key(plain: str, plan: Pl
         ({"positions": 0}, "positions=0: give at least 1"),
         ({"new_tokens": 0}, "new_tokens=0"),
         ({"search_tokens": 0}, "search_tokens=0"),
+        ({"screen_prompts": 0}, "screen_prompts=0: give at least 1"),
+        ({"screen_tokens": 0}, "screen_tokens=0"),
+        ({"kept_doses": 0}, "kept_doses=0"),
+        ({"extra_depths": (0.3, 1.0)}, r"depths \[1.0\] are outside 0"),
+        ({"fallback_depths": (-0.5,)}, r"depths \[-0.5\] are outside 0"),
+        ({"extra_doses": (0.0,)}, r"doses \[0.0\]: a dose is above 0"),
+        ({"fallback_doses": (-1.0,)}, r"doses \[-1.0\]: a dose is above 0"),
         ({"workers": 0}, "workers=0"),
         ({"random_directions": -1}, "random_directions=-1: give 0 or more"),
         ({"seed": -1}, "seed=-1"),
@@ -291,16 +306,18 @@ def test_the_seed_s_preset_has_the_plan_s_values() -> None:
 
 def test_the_seed_s_verification_is_of_qwen_at_depth_0_6() -> None:
     seed = PRESETS["verify"]["seed"]
-    assert (seed.models, seed.depth) == (("qwen2.5-7b",), 0.6)
+    assert (seed.models, seed.depths) == (("qwen2.5-7b",), (0.6,))
     assert (seed.dose_unit, seed.doses, seed.span) == ("unit", (15.0,), "to_end")
     assert (seed.new_tokens, seed.n_test) == (100, 50)
 
 
 def test_a_verification_is_the_sweep_at_one_depth() -> None:
-    given = as_families(Verify(models=(MODEL,), depth=0.3, doses=(0.1,), dim_prompts=9, seed=4))
+    given = as_families(Verify(models=(MODEL,), depths=(0.3,), doses=(0.1,), dim_prompts=9, seed=4))
     assert (given.depths, given.low_depths, given.doses) == ((0.3,), (0.3,), (0.1,))
     assert (given.models, given.dim_prompts, given.seed) == ((MODEL,), 9, 4)
-    assert given.skip_verification and given.random_directions == 1
+    assert given.skip_verification and given.random_directions == 1 and given.one_round
+    with pytest.raises(ValueError, match="verification steers at one depth"):
+        Verify(depths=(0.3, 0.4)).check()
 
 
 def test_lists_take_commas_and_spaces() -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from math import sqrt
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -11,9 +11,13 @@ import pytest
 import torch
 
 from analyses.refusal import bypass
-from analyses.refusal.measure import _Job, best_cell
-from analyses.refusal.sources import FREE, Source
-from analyses.refusal.tables import Recorded, bypasses, conditions, rates
+from analyses.refusal.by_family import _tested
+from analyses.refusal.config import FREE, Families, Method
+from analyses.refusal.measuring import Measuring, Searched, best_cell
+from analyses.refusal.saying import Cell
+from analyses.refusal.sources import Source
+from analyses.refusal.subject import Subject
+from analyses.refusal.tables import Recorded, bypasses, conditions, effects, rates
 from analyses.refusal.verdict import _chosen, layer_pattern, uncertain, verdict, verdict_table
 from analyses.requested import ModelPlan
 from tl_geometry.catalogue import ModelSpec
@@ -154,7 +158,8 @@ def test_uncertain_of_fifty_answers(coherent: int, expected: bool) -> None:
         ([0.3, 0.4, 0.3], "flat"),  # 0.4 - 0.3 > 0.1 in binary
         ([0.5, 0.62, 0.5], "mixed"),
         ([0.0, 0.0], "flat"),
-        ([0.7], "flat"),
+        ([0.7], "one depth"),
+        ([], "one depth"),
         ([0.3, 0.9, 0.9, 0.3], "mixed"),  # two best beside each other: no clear peak
     ],
 )
@@ -234,11 +239,20 @@ TEST = [
     cell("shuffled", "0.2", 2, 0.02, 2),
     cell("random 0", "0.6", 6, 0.05, 1, garbled=5),
     cell("random 1", "0.2", 2, 0.02, 4),
+    cell("random 0", "as dim|0.6", 6, 0.05, 1),
+    cell("random 1", "as dim|0.6", 6, 0.05, 2),
+]
+EFFECTS = [
+    cell("dim", "0.6", 6, 0.05, 0) | {"kl": 0.25, "nll": 2.5, "nll_untouched": 2.0},
+    cell("random 0", "as dim|0.6", 6, 0.05, 0) | {"kl": 0.5, "nll": 3.0, "nll_untouched": 2.0},
 ]
 
 
-def judged(search: Sequence[Row] = SEARCH, test: Sequence[Row] = TEST) -> pd.DataFrame:
-    return verdict_table(conditions([recorded(search=search, test=test)]), ["dim"])
+def judged(
+    search: Sequence[Row] = SEARCH, test: Sequence[Row] = TEST, side: Sequence[Row] = EFFECTS
+) -> pd.DataFrame:
+    one = recorded(search=search, test=test, effects=side)
+    return verdict_table(conditions([one]), ["dim"], effects([one]))
 
 
 def test_a_verdict_is_of_the_depth_and_dose_chosen_on_validation_prompts() -> None:
@@ -266,13 +280,30 @@ def test_controls_are_chosen_by_the_same_search() -> None:
     assert judged(moved, with_row)["random_highest"].tolist() == [0.5, 0.5]
 
 
+def test_random_directions_as_long_at_the_same_place_stand_beside_the_searched_ones() -> None:
+    best, own = judged().to_dict("records")
+    assert best["random_same_dose_highest"] == 0.2
+    assert best["random_same_dose_mean"] == pytest.approx(0.15)
+    # A rule's own choice has none of its own.
+    assert np.isnan([own["random_same_dose_highest"], own["random_same_dose_mean"]]).all()
+
+    # Of another place, or measured when another dose of this place was the best: not beside it.
+    planted = [cell("random 0", "as dim|0.2", 2, 0.05, 10), cell("random 0", "as dim|0.6", 6, 1, 9)]
+    pd.testing.assert_frame_equal(judged(test=[*TEST, *planted]), judged())
+
+
+def test_side_effects_are_those_of_the_chosen_depth_and_dose() -> None:
+    best, own = judged().to_dict("records")
+    assert [best[name] for name in ("kl", "nll", "nll_untouched")] == [0.25, 2.5, 2.0]
+    assert np.isnan([own[name] for name in ("kl", "nll", "nll_untouched")]).all()
+    without = judged(side=[]).to_dict("records")[0]
+    assert np.isnan(without["kl"])
+
+
 def test_a_better_test_row_changes_nothing_that_is_chosen() -> None:
     planted = [*TEST, cell("dim", "0.2", 2, 0.02, 10), cell("dim", "0.6", 6, 0.02, 10)]
     planted += [cell("dim", FREE, 3, 0.05, 10)]
-    before, after = judged(), judged(test=planted)
-    pd.testing.assert_frame_equal(
-        after.drop(columns="layer_pattern"), before.drop(columns="layer_pattern")
-    )
+    pd.testing.assert_frame_equal(judged(test=planted), judged())
 
 
 def test_the_pattern_is_that_of_rising_depths_without_free_choice_and_other_sign() -> None:
@@ -290,6 +321,31 @@ def test_without_random_directions_there_is_no_number_for_them() -> None:
     assert np.isnan([best["random_highest"], best["random_mean"], best["shuffled"]]).all()
 
 
+class Small(Subject):
+    """As much of a model as it takes to draw random directions."""
+
+    def __init__(self, config: Families) -> None:
+        self.config, self.model = config, cast(Any, SimpleNamespace(cfg=SimpleNamespace(d_model=2)))
+
+
+class Asked(Measuring):
+    """A model under way that only notes which conditions would be measured."""
+
+    def __init__(self, *methods: Method) -> None:
+        config = Families(methods=methods, random_directions=2)
+        self.task, self.subject = cast(Any, SimpleNamespace(config=config)), Small(config)
+        self.keys: dict[str, list[str]] = {}
+
+    def say(self, phase: str, cells: Mapping[str, Cell], of: str) -> list[Row]:
+        assert phase == of
+        self.keys[phase] = list(cells)
+        return []
+
+    def effects(self, cells: Sequence[Cell]) -> list[Row]:
+        self.keys["effects"] = [c.key for c in cells]
+        return []
+
+
 def test_every_depth_is_tested_and_controls_where_their_own_search_points() -> None:
     sources = [
         source(name, depth, layer)
@@ -297,16 +353,25 @@ def test_every_depth_is_tested_and_controls_where_their_own_search_points() -> N
         for depth, layer in (("0.2", 2), ("0.6", 6))
     ]
     sources.insert(2, source("dim", FREE, 3))
-    job: Any = SimpleNamespace(task=SimpleNamespace(config=SimpleNamespace(methods=("dim",))))
-    keys = [c.key for c in _Job._tested(job, sources, SEARCH)]
-    assert keys[:4] == ["none", "dim|0.2|0.05", "dim|0.6|0.05", f"dim|{FREE}|0.02"]
-    assert len(keys) == 8 and keys[4].rpartition("|")[2].startswith("-")
-    # Ties of "random 1" (no refusal anywhere): the smaller dose.
-    assert keys[5:] == ["shuffled|0.2|0.02", "random 0|0.6|0.05", "random 1|0.2|0.02"]
-    assert {key for key in keys if "-" not in key} == {
-        "none" if row["source"] == "none" else f"{row['source']}|{row['depth']}|{row['dose']:g}"
-        for row in TEST
-        if row["dose"] >= 0
+    job = Asked("dim")
+    _tested(job, Searched(sources, SEARCH, {}))
+    assert set(job.keys) == {"test", "harmful", "effects"}
+    assert job.keys["harmful"] == ["harmful|none"]
+    matched = ["random 0|as dim|0.6|0.05", "random 1|as dim|0.6|0.05"]
+    assert job.keys["effects"] == ["dim|0.6|0.05", f"dim|{FREE}|0.02", *matched]
+    keys = [key.removeprefix("test|") for key in job.keys["test"]]
+    assert keys[0] == "none" and len(set(keys)) == len(keys)
+    assert set(keys) == {
+        "none",
+        "dim|0.2|0.05",
+        "dim|0.6|0.05",
+        f"dim|{FREE}|0.02",
+        "dim|0.6|-0.05",
+        f"dim|{FREE}|-0.02",
+        *matched,
+        "shuffled|0.2|0.02",
+        "random 0|0.6|0.05",
+        "random 1|0.2|0.02",  # no refusal anywhere: the smaller dose
     }
 
 
