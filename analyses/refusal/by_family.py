@@ -95,26 +95,26 @@ def _matched(job: Measuring, cell: Cell) -> list[Cell]:
 
 def _bypassed(job: Measuring, searched: Searched) -> None:
     """Refusal taken away from harmful requests: every way on validation, the best on test."""
-    scores: dict[Kind, bypass.Bypassed] = {kind: _left(job, kind) for kind in KINDS}
+    scores: dict[Kind, bypass.Answered] = {kind: _answered(job, kind) for kind in KINDS}
     ways = {way.key: way for way in bypass.ways(job.subject, searched.sources, scores)}
     rows = _tried(job, "bypass search", ways, test=False)
     best = [bypass.key(row) for row in bypass.best(rows).values()]
     _tried(job, "bypass test", {key: ways[key] for key in best}, test=True)
 
 
-def _left(job: Measuring, kind: Kind) -> bypass.Bypassed:
-    """What is left of refusals' openings without each candidate, of all layers."""
+def _answered(job: Measuring, kind: Kind) -> bypass.Answered:
+    """What is answered without each candidate, of all layers."""
 
     def measure(batch: Sequence[int]) -> list[dict[str, Any]]:
         return [
-            ok({"state": state, "left": bypass.bypassed(job.subject, kind, state)})
+            ok({"state": state, "answered": bypass.answered_without(job.subject, kind, state)})
             for state in batch
         ]
 
     states = range(1, job.subject.model.cfg.n_layers)
-    items = {f"left|{kind}|{state}": state for state in states}
+    items = {f"without|{kind}|{state}": state for state in states}
     rows = job.work(f"bypass candidates {kind}", items, 1, measure, "layer")
-    return {row["state"]: row["left"] for row in rows}
+    return {row["state"]: row["answered"] for row in rows}
 
 
 def _tried(

@@ -1,9 +1,12 @@
 """Taking the refusal away: three ways, chosen on validation prompts, measured on test prompts."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from math import inf, isfinite
+from math import inf
 from typing import Any
+
+import torch
 
 from analyses.refusal.config import FREE
 from analyses.refusal.effects import side_effects, steered_with, without_direction
@@ -11,13 +14,20 @@ from analyses.refusal.saying import Cell, Held, moved_to_harmless, say_edited
 from analyses.refusal.sources import Source
 from analyses.refusal.subject import Subject
 from tl_geometry.edits import Kind
+from tl_geometry.generation import decode, generate
+from tl_geometry.judges import quality
 from tl_geometry.selection import MAX_KL
+from tl_geometry.steering import ablated, affine, on_real_tokens
+from tl_geometry.tokens import pad
+from tl_geometry.twins import Edit
 
 SEARCHED = "searched"
-TRIED = 10
-"""Candidates of a kind that are asked for whole answers."""
-Bypassed = Mapping[int, Sequence[float | None]]
-"""State → refusal's log-odds without its candidates, one a position."""
+TRIED = 16
+"""Candidates of a kind whose side effects are looked at; the gentle ones are asked for more."""
+SHORT = 20
+"""Tokens in which a refusal shows."""
+Answered = Mapping[int, Sequence[int]]
+"""State → answers without each of its candidates, one number a position."""
 KINDS = {
     "linear": "the direction is removed everywhere (directional ablation)",
     "affine": "at one block, the stream is moved to where harmless prompts have it (ACE)",
@@ -50,10 +60,10 @@ class Way:
 
 
 def ways(
-    subject: Subject, sources: Sequence[Source], scores: Mapping[Kind, Bypassed]
+    subject: Subject, sources: Sequence[Source], scores: Mapping[Kind, Answered]
 ) -> Iterator[Way]:
-    """Linear and affine: the candidates of all layers and positions that leave least of the
-    refusals' opening (`scores`), and each method's own choice. Negative: the first method's
+    """Linear and affine: the candidates of all layers and positions under which most was answered
+    (`scores`), and each method's own choice. Negative: the first method's
     directions, at the three smallest doses."""
     methods, doses = subject.config.methods, sorted(subject.config.doses)
     for kind, given in scores.items():
@@ -69,21 +79,37 @@ def ways(
             yield from (Way("negative", source, -dose) for dose in doses[:3])
 
 
-def promising(given: Bypassed) -> list[tuple[int, int]]:
-    """(state, position) of the candidates with least refusal, least first."""
+def promising(given: Answered) -> list[tuple[int, int]]:
+    """(state, position) of the candidates under which most was answered, most first; of equals the
+    deeper one, which leaves more of the model as it is."""
     found = [
-        (score, state, k - len(row))
+        (-answers, -state, k - len(row))
         for state, row in given.items()
-        for k, score in enumerate(row)
-        if score is not None and isfinite(score)
+        for k, answers in enumerate(row)
     ]
-    return [(state, position) for _, state, position in sorted(found)[:TRIED]]
+    return [(-state, position) for _, state, position in sorted(found)[:TRIED]]
 
 
-def bypassed(subject: Subject, kind: Kind, state: int) -> list[float]:
-    """Log-odds of a refusal's opening after harmful requests without the candidates of a state."""
-    scorer = subject.scorer(subject.config.methods[0], kind)
-    return scorer.looks(True, state, adds=False).refusal.tolist()
+def answered_without(subject: Subject, kind: Kind, state: int) -> list[int]:
+    """Harmful validation requests that get a plain answer without each candidate of a state: short
+    answers of a few, all candidates as rows of one batch."""
+    config, means = subject.config, subject.means[subject.config.methods[0]]
+    ids = subject.ids(subject.prompts.search[0][: config.screen_prompts])
+    rows = [prompt for _ in means.positions for prompt in ids]
+    both = (means.difference[state], means.negative[state])
+    vectors, references = (x.float().repeat_interleave(len(ids), 0) for x in both)
+    batch = pad(subject.model, rows)
+    with ExitStack() as held:
+        edits: dict[int, Edit] = {}
+        if kind == "linear":
+            unit = vectors / vectors.norm(dim=-1, keepdim=True)
+            held.enter_context(ablated(subject.model, unit, batch.mask))
+        else:
+            moved = affine(vectors, references, torch.zeros(len(rows)))
+            edits = {state - 1: on_real_tokens(moved, batch.mask)}
+        new = generate(subject.model, batch, max_new_tokens=SHORT, edits=edits)
+    said = [quality(text) == "normal" for text in decode(subject.model, new)]
+    return [sum(said[i : i + len(ids)]) for i in range(0, len(said), len(ids))]
 
 
 def tried(subject: Subject, way: Way, test: bool) -> dict[str, Any]:
