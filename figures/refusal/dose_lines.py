@@ -83,14 +83,14 @@ def _hover(cell: Cell, look: Look) -> str:
     )
 
 
-def add_ring(place: Panels, k: int, hits: pd.DataFrame) -> None:
-    """Around the condition that was taken to the test requests."""
+def add_ring(place: Panels, k: int, hits: pd.DataFrame, label: str) -> None:
+    """Around the condition that was chosen."""
     row, col = place.at[k]
     place.figure.add_scatter(
         x=numbers(hits["dose_residual"]),
         y=numbers(rate(hits, "coherent")),
         mode="markers",
-        name="taken to the test",
+        name=label,
         marker={"symbol": "circle-open", "size": 15, "color": BLACK, "line_width": 1.8},
         hoverinfo="skip",
         showlegend=False,

@@ -24,6 +24,7 @@ from figures.rows import absent, n_range, records, select, values_of, where
 from figures.style import BLACK, GREY, Look, finish, nothing, number, plain
 from figures.words import Cell
 
+_TAKEN = "taken to the test"
 _NO_DOSE = "no dose is known as a share of the residual norm"
 
 
@@ -42,10 +43,10 @@ def dose_response(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
         mine = select(found, model=model)
         _panel(place, k, mine, select(screened, model=model), name, depths)
         taken = chosen(select(mine, source=name), tables.get("verdicts"))
-        add_ring(place, k, taken)
+        add_ring(place, k, taken, _TAKEN)
     every = pd.concat([found, screened])
     axes(place, every)
-    _keys(place, found, screened, depths, ring="taken to the test" if "verdicts" in tables else "")
+    _keys(place, found, screened, depths, ring=_TAKEN if "verdicts" in tables else "")
     title, notes = _title(found, every, looks), [*failed_notes(tables), *_lost(searched)]
     caption, room = _caption(found, screened), title_lines(place.figure)
     return finish(place.figure, title, caption, notes, room=room)

@@ -23,6 +23,7 @@ from figures.rows import n_range, select, values_of, where
 from figures.style import Look, finish, nothing, number
 
 _NO_DOSE = "no dose is known as a share of the residual norm"
+_CHOSEN = "chosen on other prompts"
 _APART = 1.025
 """Neighbouring sizes are drawn at doses that differ by this factor, so that intervals are seen."""
 
@@ -42,7 +43,7 @@ def size_doses(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
         _random(place, k, where(like, [d.startswith(f"{AS}{method}|") for d in like["depth"]]))
         _panel(place, k, select(found, source=method), sizes, tables.get("verdicts"))
     axes(place, found)
-    ring = "chosen on other prompts" if "verdicts" in tables else ""
+    ring = _CHOSEN if "verdicts" in tables else ""
     add_keys(place.figure, list(sizes.values()), ring=ring)
     if len(like):
         add_key(place.figure, f"{RANDOM[SAME].label}<br>and dose", *_random_look())
@@ -75,7 +76,7 @@ def _panel(
         add_line(place, k, rows, "garbled", look, shift=shift, opacity=0.55)
         add_line(place, k, rows, "coherent", look, shift=shift, error_y=ends)
         taken = chosen(rows, verdicts)
-        add_ring(place, k, taken.assign(dose_residual=taken["dose_residual"] * shift))
+        add_ring(place, k, taken.assign(dose_residual=taken["dose_residual"] * shift), _CHOSEN)
     if table.empty:
         say(place, k, "not tested")
 
