@@ -40,8 +40,8 @@ def _save(folder: Path) -> float:
 
 def prepared(folder: str) -> Callable[[], object]:
     """Imports are paid for before; loading and one pass are measured."""
-    import transformer_lens.model_bridge  # noqa: F401
-    import transformers.models.llama.modeling_llama  # noqa: F401
+    import transformer_lens.model_bridge  # noqa: F401 # so that importing is not timed
+    import transformers.models.llama.modeling_llama  # noqa: F401 # so that importing is not timed
 
     from tl_geometry.models import load_model
 

@@ -101,7 +101,7 @@ def _prefilled(model: Model, route: Callable[[], Any]) -> int:
         rows, positions = given[0].shape[:2]
         counts.append(rows * positions if positions > 1 else 0)
 
-    blocks: Any = decoder_blocks(twin_of(model))  # pyright: ignore[reportArgumentType]
+    blocks: Any = decoder_blocks(twin_of(model))  # pyright: ignore[reportArgumentType] # there is a twin
     handles = [block.mlp.register_forward_pre_hook(count) for block in blocks]
     route()
     for handle in handles:

@@ -189,6 +189,6 @@ def level_line(figure: go.Figure, y: float, *, row: int = 1, col: int = 1) -> No
         line={"color": GREY, "width": 1.4},
         layer="below",
         row=row,  # type: ignore[arg-type]  # plotly's stub knows only "all"
-        col=col,  # type: ignore[arg-type]
+        col=col,  # type: ignore[arg-type] # int or "all"
         exclude_empty_subplots=False,  # lines come first, before there is anything to see
     )

@@ -90,5 +90,5 @@ def lean(model: Model) -> Mapping[str, Any]:
 
 @cache
 def _takes_options(kind: type) -> bool:
-    parameters = inspect.signature(kind.forward).parameters.values()  # type: ignore[attr-defined]
+    parameters = inspect.signature(kind.forward).parameters.values()  # type: ignore[attr-defined] # a Module
     return any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)

@@ -156,7 +156,7 @@ def _computed_once(block: nn.Module, layer: int, states: Sequence[State]) -> Ite
             handle.remove()
         for cache in (*args, *kwargs.values()):
             if isinstance(cache, Cache):
-                cache.layers[layer].reorder_cache(every)  # pyright: ignore[reportArgumentType]
+                cache.layers[layer].reorder_cache(every)  # pyright: ignore[reportArgumentType] # stub
         return _rows(output, len(row_of), every)
 
     try:

@@ -69,7 +69,7 @@ class Direction:
             about = (file.metadata() or {}).get("direction")
             if about is None:
                 raise ValueError(f"{path} holds no direction saved by `Direction.save`")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 # no dict
         return cls(**tensors, **json.loads(about))
 
 

@@ -190,7 +190,7 @@ def _gguf() -> Any:
 
 def _steering_vectors() -> Any:
     try:
-        import steering_vectors  # type: ignore[import-not-found]
+        import steering_vectors  # type: ignore[import-not-found] # optional
     except ImportError as error:
         # Its metadata ask for transformers 4, though it runs with 5: pip has to be told.
         raise ImportError(

@@ -76,7 +76,7 @@ def _run(model: Model, ids: Int[Tensor, "batch pos"], options: dict[str, Any]) -
     if twin is not None:
         return twin.generate(ids, **options)
     # Not the bridge's own `generate`: on small models it is twice as slow.
-    return model.original_model.generate(ids, **options)  # pyright: ignore[reportAttributeAccessIssue]
+    return model.original_model.generate(ids, **options)  # pyright: ignore[reportAttributeAccessIssue] # a Module
 
 
 def _held(model: Model, edits: Mapping[int, Edit]) -> AbstractContextManager[None]:

@@ -57,7 +57,7 @@ def random_effects(
     with np.errstate(divide="ignore"):  # equal effects: I² = 1 − (k − 1) / 0, cut off at 0
         fit = combine_effects(effects, variances, method_re="iterated", use_t=True)
     i2 = max(float(fit.i2), 0.0)
-    tau2 = max(float(fit.tau2), 0.0)  # pyright: ignore[reportAttributeAccessIssue]
+    tau2 = max(float(fit.tau2), 0.0)  # pyright: ignore[reportAttributeAccessIssue] # a Bunch
     weights = 1 / (variances + tau2)
     mean = float((weights * effects).sum() / weights.sum())
     plain = float(np.sqrt(1 / weights.sum()))

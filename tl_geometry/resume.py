@@ -31,7 +31,7 @@ def resumed(model: Model, layer: int, resid: Float[Tensor, "batch pos d"]) -> It
     n_layers = model.cfg.n_layers
     if not 0 <= layer < n_layers:
         raise ValueError(f"cannot resume at layer {layer}: choose 0 to {n_layers - 1}")
-    blocks: list[nn.Module] = list(model.blocks)  # type: ignore[attr-defined]
+    blocks: list[nn.Module] = list(model.blocks)  # type: ignore[attr-defined] # a ModuleList
     stand_in = _pass_on_tuple if layer and _block_returns_tuple(model, blocks[0]) else _pass_on
     with ExitStack() as stack:
         for skipped in blocks[:layer]:

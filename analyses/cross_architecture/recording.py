@@ -230,7 +230,7 @@ def facts(model: Model) -> dict[str, Any]:
     token = torch.zeros(1, 1, dtype=torch.long, device=model.cfg.device or "cpu")
     with observed(model, {sites.value(0): lambda v: shapes.append(v.shape[2])}):
         model(token, attention_mask=torch.ones_like(token))
-    config: Any = model.original_model.config.get_text_config()  # type: ignore[attr-defined]
+    config: Any = model.original_model.config.get_text_config()  # type: ignore[attr-defined] # a Module
     n_heads, n_kv = model.cfg.n_heads, shapes[0]
     kinds = {1: "MQA", n_heads: "MHA"}
     sliding = getattr(config, "sliding_window", None) and (

@@ -23,7 +23,7 @@ def mcnemar_p(a: Sequence[bool], b: Sequence[bool]) -> float:
         raise ValueError(f"{len(a)} and {len(b)} answers are not to the same prompts")
     only_a = sum(x and not y for x, y in zip(a, b, strict=True))
     only_b = sum(y and not x for x, y in zip(a, b, strict=True))
-    return float(mcnemar([[0, only_a], [only_b, 0]], exact=True).pvalue)  # pyright: ignore
+    return float(mcnemar([[0, only_a], [only_b, 0]], exact=True).pvalue)  # pyright: ignore # no stubs
 
 
 def coherent_by_prompt(row: Row) -> list[bool]:

@@ -65,6 +65,6 @@ def upright(
         x=x,
         line={"color": "#777777", "width": 1, "dash": dash},
         row=row,  # type: ignore[arg-type]  # plotly's stub knows only "all"
-        col=col,  # type: ignore[arg-type]
+        col=col,  # type: ignore[arg-type] # int or "all"
         exclude_empty_subplots=False,
     )

@@ -82,7 +82,7 @@ def _group_axis(figure: go.Figure, labels: Sequence[str], *, row: int, col: int)
             y=border - 0.5,
             line={"color": LIGHT, "width": 1.5},
             row=row,  # type: ignore[arg-type]  # plotly's stub knows only "all"
-            col=col,  # type: ignore[arg-type]
+            col=col,  # type: ignore[arg-type] # int or "all"
         )
     figure.update_yaxes(
         tickvals=list(range(len(labels))),
