@@ -276,7 +276,7 @@ def test_verdicts_show_rates_intervals_and_controls_at_the_depth_chosen(drawn: A
     (dim,), (cosmic,) = marks(figure, "DIM"), marks(figure, "COSMIC")
     assert list(dim.x) == [80, 80] and list(cosmic.x) == [30, 30], "not the own rule's 30"
     assert dim.error_x.array == pytest.approx((10, 10))
-    assert list(dim.y) == pytest.approx([0, 2.3]) and cosmic.y[0] == 1
+    assert list(dim.y) == pytest.approx([0, 2.45]) and cosmic.y[0] == 1
     assert list(marks(figure, "DIM, garbled")[0].x) == pytest.approx([11, 11])
     (same,), (own,) = marks(figure, SAME), marks(figure, OWN)
     assert list(same.x) == [3] * 4 and list(own.x) == [4] * 4 and same.marker != own.marker

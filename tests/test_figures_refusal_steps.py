@@ -21,7 +21,6 @@ from test_figures_refusal import (
     marks,
     place,
     rates,
-    selection,
     texts,
     title,
     verdicts,
@@ -64,7 +63,6 @@ def sizes() -> Tables:
         "agreement": agreement(list(MODELS)),
         "conditions": pd.DataFrame([row for name in MODELS for row in at_every_dose(name)]),
         "directions": directions(list(MODELS), ["dim", "cosmic"]),
-        "selection": selection(list(MODELS), ["dim", "cosmic"]),
         "cosines": cosines(list(MODELS)),
         "curve": curve(),
         "decisions": decisions(),
@@ -118,8 +116,9 @@ def known(values: Any) -> list[Any]:
 
 
 def test_a_run_shows_the_figures_of_its_own_step_only(by_size: Any, by_precision: Any) -> None:
-    shared = ["verdicts", "agreement", "dose_response", "selection_map", "cosines"]
+    shared = ["verdicts", "agreement", "dose_response", "cosines"]
     assert list(by_size) == ["size_curve", *shared]
+    assert draw({"decisions": decisions()}) == {}, "gathered from several runs"
     assert list(by_precision) == ["precision", "precision_cosines", "dose_response"]
     for figure in (*by_size.values(), *by_precision.values()):
         assert "Not drawn" not in figure.layout.meta["caption"]
@@ -294,4 +293,5 @@ def test_decisions_are_a_section_before_the_tables_and_not_listed_again() -> Non
     assert "tables/decisions.csv (" not in page and "&lt;script&gt;alert(1)" in page
     tables["decisions"] = tables["decisions"].head(0)
     assert 'id="decisions"' not in report_html("t", {}, {}, tables, [])
-    assert 'id="decisions"' not in report_html("t", {}, {}, {}, [])
+    bare = report_html("t", {}, {}, {}, [])
+    assert 'id="decisions"' not in bare and 'id="figures"' not in bare

@@ -9,6 +9,7 @@ from figures.refusal.agreement import agreement
 from figures.refusal.by_depth import by_depth
 from figures.refusal.bypass import bypass
 from figures.refusal.cosines import cosines
+from figures.refusal.decided import DECISIONS
 from figures.refusal.doses import dose_response
 from figures.refusal.precision import precision
 from figures.refusal.precision_cosines import precision_cosines
@@ -33,7 +34,6 @@ SIZES: Gallery = {
     "verdicts": FIGURES["verdicts"],
     "agreement": FIGURES["agreement"],
     "dose_response": (size_doses, ("conditions",)),
-    "selection_map": FIGURES["selection_map"],
     "cosines": FIGURES["cosines"],
 }
 PRECISIONS: Gallery = {
@@ -47,6 +47,8 @@ OF_STEP: Mapping[str, Gallery] = {"curve": SIZES, "precision": PRECISIONS}
 
 def gallery(tables: Tables) -> Gallery:
     """The figures of the step that made these tables: those of other steps are not missing."""
+    if set(tables) <= {DECISIONS}:  # gathered from several runs: nothing is drawn
+        return {}
     found = next((OF_STEP[name] for name in OF_STEP if name in tables), FIGURES)
     rated: Gallery = {"ratings": (ratings, ("ratings",))} if "ratings" in tables else {}
     return {**found, **rated}

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from figures.refusal.lines import LOWER, LOWEST, Lines, marks
+from figures.refusal.lines import LAST, LOWER, LOWEST, Lines, marks
 from figures.refusal.looks import percent, rate
 from figures.rows import absent
 from figures.style import BLACK, GREY, Look
@@ -21,7 +21,7 @@ _SINGLE: Mapping[str, Look] = {
     "unsteered": Look("unsteered", BLACK, symbol="line-ns-open"),
     "shuffled": Look("shuffled labels", GREY, symbol="triangle-down-open"),
 }
-_HEIGHT = {"unsteered": 0.0, "shuffled": LOWER, SAME: LOWER, OWN: LOWEST}
+_HEIGHT = {"unsteered": 0.0, SAME: LOWER, OWN: LOWEST, "shuffled": LAST}
 """Below the method's own mark; the model as it is stands on its line, where the method begins."""
 
 
@@ -52,10 +52,10 @@ def back(lengths: list[float], colour: str) -> dict[str, object]:
 
 
 def matched(row: Cell) -> bool:
-    """Whether a control lies inside or above the interval of the method's rate."""
+    """Whether a control lies inside or above the interval of a method that does anything."""
     low = row["coherent"] if absent(row.get("coherent_low")) else row["coherent_low"]
     controls = [row.get(name) for name in (*(f"{name}_highest" for name in RANDOM), "shuffled")]
-    return any(not absent(rate) and rate >= low for rate in controls)
+    return row["coherent"] > 0 and any(not absent(rate) and rate >= low for rate in controls)
 
 
 def told(row: Cell) -> str:

@@ -12,9 +12,9 @@ from figures.marks import add_key, numbers
 from figures.rows import records
 from figures.style import LIGHT, Look, grid, plain, wrap
 
-BELOW, LOWER, LOWEST = 0.17, 0.34, 0.5
+BELOW, LOWER, LOWEST, LAST = 0.17, 0.34, 0.5, 0.66
 """Garbled shares hang below the main mark of their line, controls below those."""
-_LINE, _APART = 56, 0.3
+_LINE, _APART = 58, 0.45
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def _axis(place: Lines) -> None:
     place.figure.update_yaxes(
         tickvals=[sum(ys) / len(ys) for ys in mine],
         ticktext=[wrap(plain(model), 26) for model in place.models],
-        range=[max(place.at.values()) + 0.7, -0.7],
+        range=[max(place.at.values()) + 0.8, -0.7],
         showgrid=False,
         tickfont_size=13,
     )

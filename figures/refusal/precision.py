@@ -68,6 +68,7 @@ def _direction(place: Lines, rows: pd.DataFrame, look: Look, aside: float) -> No
     y = place.of(rows, "quantization", aside)
     marks(place, cells["estimate"], y, look, hover, size=10, error_x=bars(cells, look.colour, 1.8))
     pale = Look(f"{look.label}, garbled", look.faint(0.6), symbol=f"{look.symbol}-open")
+    y = place.of(rows, "quantization", 2 * aside)
     marks(place, rate(rows, "garbled"), y, pale, hover, size=8, showlegend=False)
 
 

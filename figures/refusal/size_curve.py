@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -11,7 +10,7 @@ from figures.refusal.looks import BEST, failed_notes, methods, percent, rate
 from figures.refusal.panels import Panels, panels, title_lines
 from figures.refusal.size_marks import add_keys, add_size_line, count_of
 from figures.rows import n_range, records, select, values_of, where
-from figures.style import Look, finish, nothing, number, plain, wrap
+from figures.style import Look, decimal, finish, nothing, plain, wrap
 
 SHAPES = ("rising", "falling", "peak", "dip", "flat", "mixed")
 
@@ -44,7 +43,7 @@ _ONE_CHECKPOINT = (
 def _axes(place: Panels, table: pd.DataFrame) -> None:
     sizes = dict(zip(table["parameters"].tolist(), table["model"].tolist(), strict=True))
     low, high = min(sizes), max(sizes)
-    air = (high / low) ** 0.12 if high > low else 1.5
+    air = (high / low) ** 0.22 if high > low else 1.5
     ticks = [f"{count_of(size)}<br>{wrap(plain(name), 16)}" for size, name in sizes.items()]
     place.figure.update_xaxes(**log_axis(low / air, high * air))
     place.figure.update_xaxes(tickvals=list(sizes), ticktext=ticks, tickangle=0)
@@ -70,7 +69,7 @@ def _title(table: pd.DataFrame, curve: pd.DataFrame | None, looks: Mapping[str, 
     rows = {} if curve is None else {row["method"]: row for row in records(curve)}
     parts = [
         f"{look.label} {rows[name]['shape']} (bootstrap probability "
-        f"{number(float(np.round(rows[name][rows[name]['shape']], 2)))})"
+        f"{decimal(rows[name][rows[name]['shape']], 2)})"
         if name in rows
         else f"{look.label} unknown (no curve from fewer than two sizes)"
         for name, look in looks.items()
