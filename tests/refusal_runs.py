@@ -17,9 +17,10 @@ TEMPLATE = (
 )
 SHARED = (
     "--dim-prompts 8 --cosmic-prompts 8 --selection-prompts 4 --validation-prompts 4 "
-    "--test-prompts 4 --new-tokens 6 --search-tokens 6 --positions 2 --doses 0.05 0.1"
+    "--test-prompts 4 --new-tokens 6 --search-tokens 6 --positions 2 --doses 0.05 0.1 "
+    "--screen-prompts 2 --screen-tokens 4 --kept-doses 1"
 )
-SWEEP = f"{SHARED} --random-directions 1 --depths 0.4 0.6"
+SWEEP = f"{SHARED} --random-directions 1 --depths 0.4 0.6 --one-round"
 
 
 @dataclass(frozen=True)

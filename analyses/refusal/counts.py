@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from analyses.refusal.bypass import SHORT, TRIED
 from analyses.refusal.plan import Plan
 from analyses.requested import ModelPlan
 from tl_geometry.selection import deepest
@@ -34,6 +35,7 @@ class Work:
     candidates: int
     """Directions scored."""
     searched: int
+    """Conditions screened; the best of them go on to the whole search."""
     tested: int
     answers: tuple[Answers, ...]
     read: int
@@ -56,14 +58,17 @@ def _families(plan: Plan, model: ModelPlan, n_layers: int) -> Work:
     config, depths = plan.config, len(plan.config.depths_of(model.name))
     methods, doses, random = len(config.methods), len(config.doses), config.random_directions
     searched = (methods * (depths + 1) + (random + 1) * depths) * doses
+    kept = (methods * (depths + 1) + random + 1) * _kept(plan)
     # As it is; every direction; for its best two choices, the other sign and the random ones.
     tested = 1 + methods * (depths + 1) + methods * 2 * (1 + random) + random + 1
-    ways = methods * (depths + 1) + methods + depths * min(3, doses)
+    # Candidates that are removed or moved, every method's own choice, subtracted directions.
+    ways = 2 * TRIED + 2 * methods + depths * min(3, doses)
     effects = 2 * methods + random
     answers = (
-        _search(plan, searched),
+        *_search(plan, searched, kept),
         _test(plan, tested + 1),  # and harmful requests, as they are
-        Answers(ways, config.validation_prompts, config.search_tokens, alone=True),
+        Answers(2 * (n_layers - 1), config.positions * _few(plan), SHORT, alone=True),
+        Answers(ways, config.validation_prompts, config.screen_tokens, alone=True),
         Answers(WAYS, config.n_test, config.new_tokens, alone=True),
     )
     return _work(plan, n_layers, methods, searched, tested, answers, ways + WAYS + effects)
@@ -72,9 +77,10 @@ def _families(plan: Plan, model: ModelPlan, n_layers: int) -> Work:
 def _sizes(plan: Plan, model: ModelPlan, n_layers: int) -> Work:
     config, depths = plan.config, len(plan.config.depths_of(model.name))
     methods, doses, random = len(config.methods), len(config.doses), config.random_directions
-    searched = (depths + methods + random + 1) * doses
+    directions = depths + methods + random + 1
+    searched, kept = directions * doses, directions * _kept(plan)
     tested = 1 + methods * doses + methods * (1 + random) + random + 1
-    answers = (_search(plan, searched), _test(plan, tested))
+    answers = (*_search(plan, searched, kept), _test(plan, tested))
     return _work(plan, n_layers, methods, searched, tested, answers, methods)
 
 
@@ -82,12 +88,24 @@ def _quantization(plan: Plan, model: ModelPlan, n_layers: int) -> Work:
     config, depths = plan.config, len(plan.config.depths_of(model.name))
     precisions = len(getattr(config, "precisions", ("none",)))
     searched, tested = depths * len(config.doses), 3 * precisions - 1
-    answers = (_search(plan, searched), _test(plan, tested))
+    answers = (*_search(plan, searched, depths * _kept(plan)), _test(plan, tested))
     return _work(plan, n_layers, 1, searched, tested, answers, 0, precisions)
 
 
-def _search(plan: Plan, conditions: int) -> Answers:
-    return Answers(conditions, plan.config.validation_prompts, plan.config.search_tokens)
+def _kept(plan: Plan) -> int:
+    return min(plan.config.kept_doses, len(plan.config.doses))
+
+
+def _few(plan: Plan) -> int:
+    return min(plan.config.screen_prompts, plan.config.validation_prompts)
+
+
+def _search(plan: Plan, screened: int, kept: int) -> tuple[Answers, Answers]:
+    config = plan.config
+    return (
+        Answers(screened, _few(plan), config.screen_tokens),
+        Answers(kept, config.validation_prompts, config.search_tokens),
+    )
 
 
 def _test(plan: Plan, conditions: int) -> Answers:

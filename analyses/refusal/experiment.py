@@ -26,7 +26,7 @@ from tl_geometry.execute import Outcome, Task, execute
 from tl_geometry.runs import Run, open_run
 
 log = logging.getLogger(__name__)
-FINDINGS = "FINDINGS_LOG.md"
+FINDINGS, FALLBACK = "FINDINGS_LOG.md", "fallback"
 
 
 def run(config: Steered, subject: Subject | None = None) -> Results:
@@ -44,14 +44,9 @@ def run(config: Steered, subject: Subject | None = None) -> Results:
         open_run(plan.folder, plan.spec, policy=config.policy) as record,
         spending(config, record.folder, plan.spec.step) as account,
     ):
-        failed = _measured(plan, record, subject, account)
-        tables = _tables(plan, record, failed, account)
-        if SPENT not in failed.values() and nothing_refuses(config, tables):
-            log.warning("nothing refuses 20 %%: every depth and dose of the fallback is searched")
-            failed = _measured(plan, record, subject, account, fallback=True)
-            tables = _tables(plan, record, failed, account)
+        failed, tables = _judged(plan, record, subject, account)
         if SPENT in failed.values():
-            log.warning("%s", stopped(plan, failed, account, tables["verdicts"]))
+            log.warning("%s", stopped(plan, failed, account, tables.get("verdicts")))
         for name, table in tables.items():
             record.write_table(name, table)
         summary = summarize(plan, tables, record, seconds=time.monotonic() - began)
@@ -61,6 +56,22 @@ def run(config: Steered, subject: Subject | None = None) -> Results:
         export(record.folder, tables, summary)
         redraw(record.folder, config.export)
     return Results(record.folder, tables, summary)
+
+
+def _judged(
+    plan: Plan, record: Run, subject: Subject | None, account: Account
+) -> tuple[dict[str, str], dict[str, pd.DataFrame]]:
+    """What could not be measured, and the tables of the rest, after the fallback if it is due."""
+    failed = _measured(plan, record, subject, account)
+    # Noted once: from half a fallback's rows it could not be decided again.
+    if FALLBACK not in record.plan:
+        tables = _tables(plan, record, failed, account)
+        if SPENT in failed.values() or not nothing_refuses(plan.config, tables):
+            return failed, tables
+        record.set_plan({**record.plan, FALLBACK: True})
+        log.warning("nothing refuses 20 %%: every depth and dose of the fallback is searched")
+    failed = _measured(plan, record, subject, account, fallback=True)
+    return failed, _tables(plan, record, failed, account)
 
 
 def _tables(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from analyses.refusal import bypass
 from analyses.refusal.measure import DONE
 from analyses.refusal.plan import Plan
 from analyses.requested import ModelPlan
@@ -180,8 +181,15 @@ def cosines(found: Sequence[Recorded]) -> pd.DataFrame:
 
 
 def bypasses(found: Sequence[Recorded]) -> pd.DataFrame:
-    """Harmful test requests with refusal taken away, against the model as it is."""
-    return pd.DataFrame(_bypass(one, row) for one in found for row in one.rows["bypass test"])
+    """Harmful test requests with refusal taken away, against the model as it is: the best way of
+    each kind. A further round may have tested another before."""
+    return pd.DataFrame(
+        _bypass(one, row)
+        for one in found
+        for chosen in [set(map(bypass.key, bypass.best([*one.rows["bypass search"]]).values()))]
+        for row in one.rows["bypass test"]
+        if bypass.key(row) in chosen
+    )
 
 
 def _bypass(one: Recorded, row: Row) -> dict[str, Any]:

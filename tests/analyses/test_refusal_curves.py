@@ -196,7 +196,7 @@ def test_methods_disagree_where_p_is_small_and_verdicts_differ(
 ) -> None:
     rows = [verdict_row("dim", "m", len(dim) / 10), verdict_row("cosmic", "m", len(cosmic) / 10)]
     rows.append(verdict_row("dim", "m", 1.0, "own rule"))
-    spoken = {("m", r["method"], "0.4", 0.1): said(k) for r, k in zip(rows, (dim, cosmic))}
+    spoken = {("m", "dim", "0.4", 0.1): said(dim), ("m", "cosmic", "0.4", 0.1): said(cosmic)}
     (found,) = agreement(pd.DataFrame(rows), spoken).to_dict("records")
     assert found["mcnemar_p"] == pytest.approx(p) and found["disagree"] is disagree
     assert (found["first"], found["second"]) == ("dim", "cosmic")

@@ -436,19 +436,33 @@ def test_no_refusal_in_ten_is_no_certainty() -> None:
     assert found["coherent_high"] == pytest.approx(0.2775, abs=5e-5)
 
 
+def taken_away(layer: int, kl: float, plain: int) -> Row:
+    place = {"kind": "linear", "source": "dim", "depth": FREE, "layer": layer, "dose": 0.0}
+    effects = {"kl": kl, "nll": 2.5, "nll_untouched": 2.0}
+    return {**place, **effects, "answers": answers(10 - plain)}
+
+
 def test_fewer_refusals_by_hand() -> None:
-    after = {"kind": "linear", "source": "dim", "depth": FREE, "layer": 3, "dose": 0.0}
-    after |= {"kl": 0.05, "nll": 2.5, "nll_untouched": 2.0, "answers": answers(2)}
+    way = taken_away(3, 0.05, plain=8)
     before = {"source": "none", "answers": answers(6, garbled=2)}
-    table = bypasses([recorded(harmful=[before], **{"bypass test": [after]})])
+    phases = {"bypass search": [way], "bypass test": [way]}
+    table = bypasses([recorded(harmful=[before], **phases)])
     (row,) = table.to_dict("records")
     assert (row["refusal_before"], row["refusal_after"]) == (0.7, 0.2)  # by the strict rule
     assert row["fewer_refusals"] == pytest.approx(5 / 7)
     assert (row["coherent"], row["normal"], row["kl"], row["n"]) == (0.2, 0.8, 0.05, 10)
 
     never = {"source": "none", "answers": answers(0)}
-    table = bypasses([recorded(harmful=[never], **{"bypass test": [after]})])
+    table = bypasses([recorded(harmful=[never], **phases)])
     assert np.isnan(table["fewer_refusals"]).all()
+
+
+def test_of_each_kind_the_way_is_told_that_all_rounds_together_chose() -> None:
+    first, later = taken_away(3, 0.05, plain=4), taken_away(5, 0.05, plain=7)
+    better_on_test = {**first, "answers": answers(0)}
+    phases = {"bypass search": [first, later], "bypass test": [better_on_test, later]}
+    table = bypasses([recorded(harmful=[PLAIN], **phases)])
+    assert table["layer"].tolist() == [5]
 
 
 def test_a_place_is_told_by_layer_percent_and_all_three_doses() -> None:
