@@ -318,6 +318,15 @@ def test_depths_are_stacked_and_leave_controls_and_the_own_rule_out(drawn: Any) 
     assert "DIM in 2 of 2 models (40 % of the depth), COSMIC in 0 of 2" in title(figure)
 
 
+def test_a_depth_that_was_tested_at_two_doses_has_the_bar_of_the_one_preferred(
+    tables: Tables,
+) -> None:
+    again = {"phase": "test", "model": "alpha", **place("dim", 0.4, 0.05), **rates(0.99, 0)}
+    both = pd.concat([pd.DataFrame([again]), tables["conditions"]], ignore_index=True)
+    whole = marks(draw(tables | {"conditions": both})["by_depth"], "DIM, coherent")[0]
+    assert list(whole.y) == [30, 80, 30]
+
+
 def test_doses_are_those_of_the_search_with_random_directions_behind(drawn: Any) -> None:
     figure = drawn["dose_response"]
     line = marks(figure, "depth 40 %, coherent")[0]

@@ -1,11 +1,12 @@
 """Coherent refusals and garbled answers at every tested depth."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from figures.refusal.looks import WORKS, at_depths, chosen, failed_notes, methods, span
+from figures.refusal.looks import WORKS, at_depths, chosen, depth_of, failed_notes, methods, span
 from figures.refusal.panels import Panels, panels, title_lines
 from figures.refusal.stacks import add_chosen, add_keys, add_stack
 from figures.rows import absent, n_range, records, select, values_of, where
@@ -17,7 +18,7 @@ _WIDE = 0.84
 
 def by_depth(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     """One panel a model; at each depth one stack a method."""
-    table = at_depths(tables["conditions"], "test")
+    table = _one_dose(at_depths(tables["conditions"], "test"), tables["conditions"])
     if table.empty:
         return nothing("No figure “by_depth”", "no depth was tested on test prompts")
     looks, models = methods(table), values_of(table, "model")
@@ -36,6 +37,19 @@ def by_depth(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     figure.update_layout(barmode="overlay")
     notes = failed_notes(tables)
     return finish(figure, _title(table, looks), _caption(table), notes, room=title_lines(figure))
+
+
+def _one_dose(tested: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:
+    """Where a later round of the search tested a depth again, the dose that it prefers."""
+    rate = {_cell(row): row["coherent"] for row in records(select(conditions, phase="search"))}
+    order = [(-rate.get(_cell(row), -1), row["dose"]) for row in records(tested)]
+    ordered = tested.assign(order=order).sort_values("order", kind="stable")
+    one = ordered.drop_duplicates(["model", "source", "share"]).drop(columns="order")
+    return tested.loc[tested.index.isin(one.index)]
+
+
+def _cell(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row["model"], row["source"], depth_of(row["depth"]), row["dose"]
 
 
 def _panel(
