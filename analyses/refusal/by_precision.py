@@ -6,7 +6,7 @@ import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from analyses.refusal.by_size import validated
+from analyses.refusal.by_size import VALIDATES, validated
 from analyses.refusal.config import Quantization
 from analyses.refusal.measuring import Measuring, Searched, Task, loaded, ok
 from analyses.refusal.saying import Cell
@@ -35,9 +35,10 @@ def by_precision(job: Measuring) -> Searched:
     the same place, on the same test prompts. A precision that cannot be loaded is a reason."""
     config = job.task.config
     assert isinstance(config, Quantization)
-    source = validated(job)
-    searched = job.tried([source], config.doses)
-    cell = searched.best(source.name)
+    searched = validated(job)
+    cell = searched.best(VALIDATES)
+    source = cell.source
+    assert source is not None
     place = Place(source.depth, source.layer, source.direction.position, cell.dose)
     missing = {}
     for precision in config.precisions:
@@ -57,7 +58,9 @@ def _measured(job: Measuring, place: Place, precision: str) -> str:
     except Exception as error:
         log.error("%s at %s: %s", job.task.model.name, precision, why(error), exc_info=True)
         return why(error)
-    direction.save(kept(job.record.folder, precision))
+    path = kept(job.record.folder, precision)
+    path.parent.mkdir(exist_ok=True)
+    direction.save(path)
     there = replace(job, subject=subject, label={"quantization": precision})
     cells = [Cell(None), Cell(_source(OWN, place, direction), place.dose)]
     if precision != "none":
@@ -88,17 +91,18 @@ def _source(name: str, place: Place, direction: Direction) -> Source:
 def _noted(job: Measuring, place: Place, direction: Direction, seconds: float) -> None:
     precision = str(job.label["quantization"])
     about = {**asdict(place), "norm": direction.norm, "extraction_seconds": round(seconds, 3)}
-    cosines = {name: float(direction.unit @ other.unit) for name, other in _before(job).items()}
+    before = _before(job, precision)
+    cosines = {name: float(direction.unit @ other.unit) for name, other in before.items()}
     row = ok({**job.label, **about, "cosines": cosines})
     job.record.rows.append([{"key": f"precision|{precision}", **row}])
 
 
-def _before(job: Measuring) -> dict[str, Direction]:
-    """Directions of all precisions on record."""
-    config = job.task.config
+def _before(job: Measuring, precision: str) -> dict[str, Direction]:
+    """Directions of this precision and of all that are on record."""
+    config, done = job.task.config, job.record.rows.done
     assert isinstance(config, Quantization)
-    paths = {name: kept(job.record.folder, name) for name in config.precisions}
-    return {name: Direction.load(path) for name, path in paths.items() if path.exists()}
+    names = [n for n in config.precisions if n == precision or f"precision|{n}" in done]
+    return {name: Direction.load(kept(job.record.folder, name)) for name in names}
 
 
 def kept(folder: Path, precision: str) -> Path:

@@ -2,7 +2,7 @@
 
 from analyses.refusal.measuring import Measuring, Searched
 from analyses.refusal.saying import Cell
-from analyses.refusal.sources import Source, at_depths, controls, random_like
+from analyses.refusal.sources import at_depths, controls, random_like
 
 VALIDATES = "dim"
 """The method with which the layer is chosen, as in the plan."""
@@ -12,10 +12,13 @@ def by_size(job: Measuring) -> Searched:
     """Layer and doses are chosen on validation prompts; then every dose at that layer is measured
     on test prompts, so that size and dose are not confounded."""
     config = job.task.config
-    depth = float(validated(job).depth)
+    known = validated(job)
+    source = known.best(VALIDATES).source
+    assert source is not None
+    depth = float(source.depth)
     scores = {method: job.scores(method, [depth]) for method in config.methods}
     found = at_depths(job.subject, [depth], scores)
-    searched = job.tried([*found, *controls(job.subject, found)], config.doses)
+    searched = job.tried([*found, *controls(job.subject, found)], config.doses, known)
     best = [searched.best(source.name) for source in found]
     cells = [Cell(None), *(Cell(source, dose) for source in found for dose in config.doses)]
     for cell in best:
@@ -28,11 +31,9 @@ def by_size(job: Measuring) -> Searched:
     return searched
 
 
-def validated(job: Measuring) -> Source:
-    """DIM's direction at the depth that does best on validation prompts."""
+def validated(job: Measuring) -> Searched:
+    """DIM's direction at every depth, tried on validation prompts."""
     config = job.task.config
     depths = config.depths_of(job.task.model.name)
     found = at_depths(job.subject, depths, {VALIDATES: job.scores(VALIDATES, depths)})
-    source = job.tried(found, config.doses).best(VALIDATES).source
-    assert source is not None
-    return source
+    return job.tried(found, config.doses)

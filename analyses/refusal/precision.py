@@ -25,7 +25,7 @@ def _of_model(one: Recorded) -> Iterator[dict[str, Any]]:
     tested = {(row["quantization"], row["source"]): row for row in one.rows["test"]}
     full = tested["none", OWN]
     for about in one.rows.get("precision", ()):
-        name = about["precision"]
+        name = about["quantization"]
         for source in (OWN, CARRIED):
             if (row := tested.get((name, source))) is not None:
                 rate = rates(row["answers"])
@@ -54,9 +54,9 @@ def _against(row: Row, full: Row, itself: bool) -> float:
 def precision_cosines(found: Sequence[Recorded]) -> pd.DataFrame:
     """Cosine between every two precisions' directions at the same place."""
     return pd.DataFrame(
-        {"model": one.model.name, "first": other, "second": about["precision"], "cosine": cosine}
+        {"model": one.model.name, "first": other, "second": about["quantization"], "cosine": cosine}
         for one in found
         for about in one.rows.get("precision", ())
         for other, cosine in about["cosines"].items()
-        if other != about["precision"]
+        if other != about["quantization"]
     )
