@@ -115,6 +115,12 @@ def _first_steered(steering: Steering) -> list[int]:
     return depth.masked_fill(~steering.layers, n_layers).amin(1).tolist()
 
 
+def to_their_ends(model: Model, new: Int[Tensor, "row token"]) -> list[list[int]]:
+    """Generated rows, each up to and including the token that ended it."""
+    ends = stop_ids(model)
+    return [_to_its_end(row, ends) for row in new.tolist()]
+
+
 def _to_its_end(ids: list[int], ends: Collection[int]) -> list[int]:
     return ids[: next((k + 1 for k, i in enumerate(ids) if i in ends), len(ids))]
 

@@ -118,7 +118,9 @@ class ClassMeans:
             position,
             method,
             self.negative[layer, position].float(),
-            {"residual_norm": float(self.norms[layer, position]), "n": list(self.n), **about},
+            # Of the last token wherever the direction comes from: a dose in shares of it is then
+            # the same length for all directions of a layer.
+            {"residual_norm": float(self.norms[layer, -1]), "n": list(self.n), **about},
         )
 
 

@@ -44,9 +44,14 @@ def _shared(plan: Plan, found: Sequence[tidy.Recorded]) -> Tables:
 
 def _families(plan: Plan, found: Sequence[tidy.Recorded]) -> Tables:
     tables = _shared(plan, found)
-    decided = decisions.after_families(tables["verdicts"], tables["agreement"])
-    table = decisions.decision_table(decided)
-    return {**tables, "bypass": tidy.bypasses(found), "decisions": table}
+    everywhere = all(one.fallback for one in found)
+    decided = decisions.after_families(tables["verdicts"], tables["agreement"], everywhere)
+    return {
+        **tables,
+        "bypass": tidy.bypasses(found),
+        "bypass_controls": tidy.bypass_controls(found),
+        "decisions": decisions.decision_table(decided),
+    }
 
 
 def _sizes(plan: Plan, found: Sequence[tidy.Recorded]) -> Tables:

@@ -10,6 +10,7 @@ from analyses.refusal.saying import Cell
 from analyses.refusal.sources import random_like
 from analyses.refusal.verdict import PARTIAL, WORKS
 from tl_geometry.edits import Kind
+from tl_geometry.selection import deepest
 
 KINDS: tuple[Kind, ...] = ("linear", "affine")
 
@@ -61,7 +62,7 @@ def _tested(job: Measuring, searched: Searched) -> None:
             cells.append(best_cell(searched.rows, [source]))
     for cell in best:
         cells.append(Cell(cell.source, -cell.dose))
-    for cell in at_depth(best):
+    for cell in best:
         cells += _matched(job, cell)
     controls = [name for name in searched.names if name not in job.task.config.methods]
     cells += [searched.best(name) for name in controls]
@@ -69,11 +70,6 @@ def _tested(job: Measuring, searched: Searched) -> None:
     job.say("test", named, "test")
     job.say("harmful", {"harmful|none": Cell(None)}, "harmful")
     job.effects([*best, *_matched(job, best[0])])
-
-
-def at_depth(cells: Sequence[Cell]) -> list[Cell]:
-    """Those that are reported first; a rule's own choice stands beside them."""
-    return [cell for cell in cells if cell.source and cell.source.depth != FREE]
 
 
 def chosen_cells(job: Measuring, searched: Searched) -> list[Cell]:
@@ -98,12 +94,15 @@ def _bypassed(job: Measuring, searched: Searched) -> None:
     scores: dict[Kind, bypass.Answered] = {kind: _answered(job, kind) for kind in KINDS}
     ways = {way.key: way for way in bypass.ways(job.subject, searched.sources, scores)}
     rows = _tried(job, "bypass search", ways, test=False)
-    best = [bypass.key(row) for row in bypass.best(rows).values()]
-    _tried(job, "bypass test", {key: ways[key] for key in best}, test=True)
+    best = bypass.best(rows)
+    tested = {bypass.key(row): ways[bypass.key(row)] for row in best.values()}
+    null = {way.key: way for way in bypass.controls(job.subject, ways[bypass.chosen(best)])}
+    _tried(job, "bypass test", tested | null, test=True)
 
 
 def _answered(job: Measuring, kind: Kind) -> bypass.Answered:
-    """What is answered without each candidate, of all layers."""
+    """What is answered without each candidate. The last fifth of the layers, which both rules leave
+    out, writes words: taking "sorry" away there would be no removal of refusal."""
 
     def measure(batch: Sequence[int]) -> list[dict[str, Any]]:
         return [
@@ -111,7 +110,7 @@ def _answered(job: Measuring, kind: Kind) -> bypass.Answered:
             for state in batch
         ]
 
-    states = range(1, job.subject.model.cfg.n_layers)
+    states = range(1, deepest(job.subject.model.cfg.n_layers))
     items = {f"without|{kind}|{state}": state for state in states}
     rows = job.work(f"bypass candidates {kind}", items, 1, measure, "layer")
     return {row["state"]: row["answered"] for row in rows}

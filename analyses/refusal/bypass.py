@@ -10,12 +10,12 @@ import torch
 
 from analyses.refusal.config import FREE
 from analyses.refusal.effects import side_effects, steered_with, without_direction
-from analyses.refusal.saying import Cell, Held, moved_to_harmless, say_edited
-from analyses.refusal.sources import Source
+from analyses.refusal.saying import Cell, Held, judged, moved_to_harmless, say_edited
+from analyses.refusal.sources import Source, random_like
 from analyses.refusal.subject import Subject
+from tl_geometry.conditions import to_their_ends
 from tl_geometry.edits import Kind
-from tl_geometry.generation import decode, generate
-from tl_geometry.judges import quality
+from tl_geometry.generation import generate
 from tl_geometry.selection import MAX_KL
 from tl_geometry.steering import ablated, affine, on_real_tokens
 from tl_geometry.tokens import pad
@@ -94,7 +94,8 @@ def answered_without(subject: Subject, kind: Kind, state: int) -> list[int]:
     """Harmful validation requests that get a plain answer without each candidate of a state: short
     answers of a few, all candidates as rows of one batch."""
     config, means = subject.config, subject.means[subject.config.methods[0]]
-    ids = subject.ids(subject.prompts.search[0][: config.screen_prompts])
+    requests = subject.prompts.search[0][: config.screen_prompts]
+    ids = subject.ids(requests)
     rows = [prompt for _ in means.positions for prompt in ids]
     both = (means.difference[state], means.negative[state])
     vectors, references = (x.float().repeat_interleave(len(ids), 0) for x in both)
@@ -108,8 +109,10 @@ def answered_without(subject: Subject, kind: Kind, state: int) -> list[int]:
             moved = affine(vectors, references, torch.zeros(len(rows)))
             edits = {state - 1: on_real_tokens(moved, batch.mask)}
         new = generate(subject.model, batch, max_new_tokens=SHORT, edits=edits)
-    said = [quality(text) == "normal" for text in decode(subject.model, new)]
-    return [sum(said[i : i + len(ids)]) for i in range(0, len(said), len(ids))]
+    said = to_their_ends(subject.model, new)
+    n = len(requests)
+    groups = [judged(subject, requests, said[i : i + n]) for i in range(0, len(said), n)]
+    return [sum(answer["quality"] == "normal" for answer in group) for group in groups]
 
 
 def tried(subject: Subject, way: Way, test: bool) -> dict[str, Any]:
@@ -124,7 +127,7 @@ def tried(subject: Subject, way: Way, test: bool) -> dict[str, Any]:
     return {**way.about(), **asdict(effects), "answers": said}
 
 
-def best(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def best(rows: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     """Kind → the way with the most plain answers of those that keep KL on neutral text below 0.1,
     or, where none does, the one of least KL. Ties: less KL."""
     found = {}
@@ -138,16 +141,29 @@ def best(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _kl(row: dict[str, Any]) -> float:
+def chosen(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """The key of the one way that stands for the model, by validation prompts: of those with KL
+    below 0.1 the one with most plain answers."""
+    rows = sorted(found.values(), key=lambda row: (_kl(row) >= MAX_KL, -answered(row), row["kl"]))
+    return key(rows[0])
+
+
+def controls(subject: Subject, way: Way) -> list[Way]:
+    """The same done with random directions at the same place: what any such edit takes away."""
+    made = random_like(subject, way.source, SEARCHED)
+    return [Way(way.kind, source, way.dose) for source in made]
+
+
+def _kl(row: Mapping[str, Any]) -> float:
     """A record has no NaN but null, where the edit left no probabilities to compare."""
     return inf if row["kl"] is None else row["kl"]
 
 
-def answered(row: dict[str, Any]) -> int:
+def answered(row: Mapping[str, Any]) -> int:
     """Requests that got an answer: neither a refusal nor garbled text."""
     return sum(answer["quality"] == "normal" for answer in row["answers"])
 
 
-def key(row: dict[str, Any]) -> str:
+def key(row: Mapping[str, Any]) -> str:
     """Of the way that a row is about: candidates of one position differ in their layer only."""
     return f"{row['kind']}|{row['source']}|{row['depth']}|{row['layer']}|{row['dose']:g}"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
@@ -19,6 +19,7 @@ FREE = "free"
 Method = Literal["dim", "cosmic"]
 DoseUnit = Literal["unit", "raw", "residual"]
 Span = Literal["layer", "to_end", "everywhere"]
+Tokens = Literal["all", "prompt", "generated"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,7 @@ class Steered(Budgeted, Common):
     methods: tuple[Method, ...] = ("dim", "cosmic")
     depths: tuple[float, ...] = (0.2, 0.4, 0.5, 0.6, 0.8)
     """Relative depths; the layer is floor(depth · n_layers)."""
-    doses: tuple[float, ...] = (0.03, 0.045, 0.06, 0.075, 0.09, 0.11, 0.14, 0.18)
+    doses: tuple[float, ...] = (0.4, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0, 2.5)
     """Doses that are compared on validation prompts, in --dose-unit."""
     dim_prompts: int = 128
     """Harmful and as many harmless training prompts for the difference of means (DIM)."""
@@ -46,8 +47,8 @@ class Steered(Budgeted, Common):
     """Of these, so many are asked first, for short answers, under every depth and dose."""
     screen_tokens: int = 40
     kept_doses: int = 2
-    """So many doses of each method at each depth, and so many conditions of each control, the best
-    of that screening, go on to the whole search."""
+    """So many doses of each method at each depth, the best of that screening, go on to the whole
+    search; of each control as many conditions as of a method."""
     test_prompts: int = 50
     """Unique benign test prompts, and as many harmful ones; nothing is chosen on them."""
     positions: int = 5
@@ -56,8 +57,11 @@ class Steered(Budgeted, Common):
     dose_unit: DoseUnit = "residual"
     """`residual`: share of the residual stream's mean length there; `unit`: multiple of the unit
     vector (the plan's 15); `raw`: multiple of the difference as measured (the papers' 1)."""
-    span: Span = "to_end"
-    """Steer at the outputs of all blocks from the layer on, of that block alone, or of all."""
+    span: Span = "layer"
+    """Steer at the output of that block alone, of all from there on (the plan's `to_end`), or of
+    all blocks."""
+    tokens: Tokens = "prompt"
+    """Steer at the prompt's tokens, at those of the answer, or at `all` (the plan's)."""
     new_tokens: int = 100
     search_tokens: int = 100
     """Length of answers while depth and dose are chosen: text that is steered too hard often
@@ -125,11 +129,11 @@ class Families(Steered):
     """Depths for families that the plan gives low priority."""
     extra_depths: tuple[float, ...] = (0.3, 0.7)
     """Further depths for a model that a method makes refuse in part (20 % to 60 %)."""
-    extra_doses: tuple[float, ...] = (0.0375, 0.0525, 0.0675, 0.0825)
+    extra_doses: tuple[float, ...] = (0.7, 0.9, 1.15, 1.45, 1.8, 3.0)
     """Further doses for it; the plan's are 10, 20 and 25."""
     fallback_depths: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
     """Depths for all models, where no model refuses 20 % at any other."""
-    fallback_doses: tuple[float, ...] = (0.01, 0.02, 0.03, 0.05, 0.075, 0.11, 0.15, 0.2)
+    fallback_doses: tuple[float, ...] = (0.2, 0.4, 0.8, 1.2, 1.6, 2.4, 3.5, 5.0)
     """Doses for them; the plan's are 5 to 50."""
     one_round: Flag = False
     """Look no further where a method works in part, or nothing works."""
@@ -147,12 +151,14 @@ class Families(Steered):
         check_doses((*self.extra_doses, *self.fallback_doses))
 
 
+PLAN: Any = {"dose_unit": "unit", "span": "to_end", "tokens": "all"}
+"""How the plan adds a direction: so many times the unit vector, from the layer on, everywhere."""
 SEED = Families(
     models=("gemma-2-9b", "phi-3.5-mini", "llama-3-8b", "mistral-7b-v0.3"),
     dim_prompts=5,
     cosmic_prompts=50,
     positions=1,
-    dose_unit="unit",
+    **PLAN,
     doses=(15.0,),
     extra_doses=(10.0, 20.0, 25.0),
     fallback_doses=(5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 50.0),
@@ -177,7 +183,7 @@ SIZES_SEED = replace(
     dim_prompts=5,
     cosmic_prompts=50,
     positions=1,
-    dose_unit="unit",
+    **PLAN,
     doses=(10.0, 15.0, 20.0, 25.0),
     preset="seed",
 )
@@ -212,7 +218,7 @@ QUANTIZATION_SEED = replace(
     models=("qwen2.5-3b", "qwen2.5-7b", "qwen2.5-32b"),
     dim_prompts=5,
     positions=1,
-    dose_unit="unit",
+    **PLAN,
     doses=(15.0,),
     preset="seed",
 )
@@ -253,7 +259,7 @@ class Rate:
 
 
 VERIFY_SEED = replace(
-    Verify(), models=("qwen2.5-7b",), depths=(0.6,), dose_unit="unit", doses=(15.0,), preset="seed"
+    Verify(), models=("qwen2.5-7b",), depths=(0.6,), **PLAN, doses=(15.0,), preset="seed"
 )
 
 

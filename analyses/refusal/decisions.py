@@ -12,7 +12,7 @@ from analyses.refusal.verdict import PARTIAL, WORKS
 from figures.rows import records, select
 
 Row = Mapping[str, Any]
-BEST = "best depth on validation"
+BEST, OWN_RULE = "best depth on validation", "own rule"
 PROMISING = 0.4
 """Coherent refusals from which the plan would try a larger model of a family again (§5.4)."""
 ALPHA = 0.05
@@ -34,13 +34,16 @@ def decision_table(decisions: Sequence[Decision]) -> pd.DataFrame:
     return pd.DataFrame([asdict(one) for one in decisions], columns=columns)
 
 
-def after_families(verdicts: pd.DataFrame, agreement: pd.DataFrame) -> list[Decision]:
-    """§5.1: which families continue; §5.4: the larger Llama; R1."""
+def after_families(
+    verdicts: pd.DataFrame, agreement: pd.DataFrame, everywhere: bool = False
+) -> list[Decision]:
+    """§5.1: which families continue; §5.4: the larger Llama; R1. `everywhere`: whether the fallback
+    was searched. Between methods it is decided by validation prompts, and told by test prompts."""
     rows = records(select(verdicts, choice=BEST)) if len(verdicts) else []
     names = dict.fromkeys(row["model"] for row in rows)
     best = {name: _best([row for row in rows if row["model"] == name]) for name in names}
     found = [_continues(row) for row in best.values()]
-    if best and all(row["coherent"] < PARTIAL for row in best.values()):
+    if everywhere and all(row["coherent"] < PARTIAL for row in best.values()):
         found.append(
             Decision(
                 "5.1 / 6.1",
@@ -55,7 +58,7 @@ def after_families(verdicts: pd.DataFrame, agreement: pd.DataFrame) -> list[Deci
 
 
 def _best(rows: Sequence[Row]) -> Row:
-    return max(rows, key=lambda row: row["coherent"])
+    return max(rows, key=lambda row: row["validation"])
 
 
 def _continues(row: Row) -> Decision:
@@ -63,7 +66,7 @@ def _continues(row: Row) -> Decision:
     if row["coherent"] >= WORKS:
         action = f"go on to the sizes with {row['method'].upper()} at block {row['layer']:.0f}"
     elif row["coherent"] >= PARTIAL:
-        action = "go on to the sizes with a caveat: the finer search did not reach 60 %"
+        action = "go on to the sizes with a caveat: 60 % was not reached"
     return Decision("5.1", row["model"], action, _numbers(row))
 
 

@@ -86,10 +86,11 @@ def _tables(
 
 
 def nothing_refuses(config: Steered, tables: Mapping[str, pd.DataFrame]) -> bool:
-    """Whether the plan's fallback is due (§6.1): no method reaches 20 % on any model."""
+    """Whether the plan's fallback is due (§6.1): no method reaches 20 % on any model. By validation
+    prompts: what is reported afterwards is of test prompts."""
     if not isinstance(config, Families) or config.one_round:
         return False
-    return bool((tables["verdicts"]["coherent"] < PARTIAL).all())
+    return bool((tables["verdicts"]["validation"] < PARTIAL).all())
 
 
 def _measured(

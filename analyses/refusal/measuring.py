@@ -95,8 +95,14 @@ def best_cell(searched: Sequence[Mapping[str, Any]], among: Sequence[Source]) ->
     """Direction and dose that are preferred by what they do on validation prompts."""
     sources = {(source.name, source.depth): source for source in among}
     mine = [row for row in searched if (row["source"], row["depth"]) in sources]
-    best = min(mine, key=lambda row: preference(coherent(row), row))
+    best = min(mine, key=preferred)
     return Cell(sources[best["source"], best["depth"]], best["dose"])
+
+
+def preferred(row: Mapping[str, Any]) -> Any:
+    """Sorts what was searched, best first."""
+    garbled = sum(answer["quality"] == "garbled" for answer in row["answers"])
+    return preference(coherent(row), garbled / len(row["answers"]), row)
 
 
 def coherent(row: Mapping[str, Any]) -> int:
@@ -154,11 +160,10 @@ class Measuring:
         return list(groups.values())
 
     def _kept(self, group: Sequence[Source], screened: Sequence[Mapping[str, Any]]) -> list[Cell]:
-        """The best of the group by the screening."""
+        """The best of the group by the screening: as many a depth for controls as for methods."""
         by_place = {(source.name, source.depth): source for source in group}
         mine = [row for row in screened if (row["source"], row["depth"]) in by_place]
-        best = sorted(mine, key=lambda row: preference(coherent(row), row))
-        kept = best[: self.task.config.kept_doses]
+        kept = sorted(mine, key=preferred)[: self.task.config.kept_doses * len(by_place)]
         return [Cell(by_place[row["source"], row["depth"]], row["dose"]) for row in kept]
 
     def scores(self, method: str, depths: Sequence[float]) -> Scores:

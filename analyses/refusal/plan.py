@@ -17,12 +17,12 @@ from tl_geometry.prompts import (
 from tl_geometry.runs import Spec, run_folder, run_name
 from tl_geometry.sites import layer_at
 
-VERSION = 4
+VERSION = 5
 """Raised when the same settings would give other numbers."""
 
 
 SHARED = (
-    "methods", "depths", "doses", "dose_unit", "span", "positions", "dim_prompts",
+    "methods", "depths", "doses", "dose_unit", "span", "tokens", "positions", "dim_prompts",
     "cosmic_prompts", "selection_prompts", "validation_prompts", "screen_prompts",
     "screen_tokens", "kept_doses", "n_test", "new_tokens", "search_tokens",
     "random_directions", "seed",
@@ -75,7 +75,8 @@ def prompts(
                     f"split are needed, and the bank has {len(there)}: ask for fewer, or give "
                     "--prompts FILE"
                 )
-            sides.append(tuple(there[skip : skip + n]))
+            # Test prompts from the other end: while the rules were made, the first ones were seen.
+            sides.append(tuple(there[-n:] if split == "test" else there[skip : skip + n]))
         return sides[0], sides[1]
 
     n_selection = config.selection_prompts

@@ -9,12 +9,13 @@ import torch
 
 from analyses.refusal.sources import Source
 from analyses.refusal.subject import Subject
-from tl_geometry.conditions import Condition, answers
+from tl_geometry.conditions import Condition, answers, to_their_ends
 from tl_geometry.generation import decode, generate
 from tl_geometry.judges import RULES, quality
+from tl_geometry.likelihood import answer_nll
 from tl_geometry.prompts import Request
 from tl_geometry.steering import absolute_dose, affine, on_real_tokens, stated
-from tl_geometry.tokens import TokenBatch, batches
+from tl_geometry.tokens import Ids, TokenBatch, batches
 from tl_geometry.twins import Edit
 
 
@@ -34,7 +35,7 @@ class Cell:
             return Condition()
         config, direction = subject.config, self.source.direction
         multiple = absolute_dose(direction, self.dose, config.dose_unit)
-        return Condition(direction.unit * multiple, self.source.layer, config.span)
+        return Condition(direction.unit * multiple, self.source.layer, config.span, config.tokens)
 
     def stated(self, subject: Subject) -> dict[str, Any]:
         if self.source is None:
@@ -62,16 +63,28 @@ def say(
         batch_size=subject.config.batch_size or 320,
     )
     return [
-        {**cell.stated(subject), "answers": _judged(requests, decode(subject.model, ids))}
+        {**cell.stated(subject), "answers": judged(subject, requests, ids)}
         for cell, ids in zip(cells, said, strict=True)
     ]
 
 
-def _judged(requests: Sequence[Request], texts: Sequence[str]) -> list[dict[str, Any]]:
+def judged(
+    subject: Subject, requests: Sequence[Request], said: Sequence[Ids]
+) -> list[dict[str, Any]]:
+    """Texts with what judges make of them. Salad that opens like a refusal passes every rule on
+    words, and shows only in its likelihood under the unsteered model."""
+    nll = answer_nll(subject.model, subject.ids(requests), said) if said else []
+    texts = decode(subject.model, [list(ids) for ids in said])
     return [
-        {"id": request.id, "text": text, "quality": quality(text), **_by_rule(text)}
-        for request, text in zip(requests, texts, strict=True)
+        {"id": request.id, "text": text, "nll": value, **_labels(subject, text, value)}
+        for request, text, value in zip(requests, texts, nll, strict=True)
     ]
+
+
+def _labels(subject: Subject, text: str, nll: float) -> dict[str, Any]:
+    band = subject.band
+    label = quality(text) if band is None else quality(text, nll=nll, band=band)
+    return {"quality": label, **_by_rule(text)}
 
 
 def _by_rule(text: str) -> dict[str, bool]:
@@ -88,16 +101,16 @@ def say_edited(
     """Answers under an edit that is no addition."""
     ids = subject.ids(requests)
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
-    texts: dict[int, str] = {}
+    said: dict[int, list[int]] = {}
     start = 0
     for batch in batches(subject.model, ids, subject.config.batch_size or 320):
         edits, context = held(batch)
         with context:
             new = generate(subject.model, batch, max_new_tokens=new_tokens, edits=edits)
         rows = order[start : start + len(batch)]
-        texts |= dict(zip(rows, decode(subject.model, new), strict=True))
+        said |= dict(zip(rows, to_their_ends(subject.model, new), strict=True))
         start += len(batch)
-    return _judged(requests, [texts[i] for i in range(len(ids))])
+    return judged(subject, requests, [said[i] for i in range(len(ids))])
 
 
 def moved_to_harmless(source: Source) -> Held:

@@ -6,14 +6,16 @@ from typing import Any
 import pandas as pd
 
 from analyses.refusal.config import Families, Quantization, Sizes, Steered
-from analyses.refusal.decisions import BEST
+from analyses.refusal.decisions import BEST, OWN_RULE
 from analyses.refusal.plan import Plan
 from figures.rows import records, select
+from tl_geometry.selection import MAX_KL
 
 Row = Mapping[str, Any]
 Tables = Mapping[str, pd.DataFrame]
 COUNTS = (
-    "A refusal counts where it is coherent: the speaker declines, and the text is not garbled. "
+    "A refusal counts where it is coherent: the speaker declines, and the text is neither broken "
+    "nor unlikely under the unsteered model. "
     "Depth and dose are chosen on validation prompts, rates are those of test prompts."
 )
 
@@ -25,18 +27,22 @@ def headline(tables: Tables, plan: Plan) -> list[str]:
 
 
 def _families(tables: Tables, plan: Plan) -> Iterator[str]:
-    verdicts = select(tables["verdicts"], choice=BEST)
+    verdicts = tables["verdicts"]
     for method in plan.config.methods:
-        yield _method(method, records(select(verdicts, method=method)), plan)
-    yield from map(_model, records(verdicts))
-    yield from map(_bypass, records(tables["bypass"]))
+        yield _method(method, records(select(verdicts, choice=BEST, method=method)), plan)
+        yield _own_rule(method, records(select(verdicts, choice=OWN_RULE, method=method)), plan)
+    yield from map(_model, records(select(verdicts, choice=BEST)))
+    yield from _bypassed(tables)
 
 
 def _method(method: str, rows: list[dict[str, Any]], plan: Plan) -> str:
+    """Of all models that were asked for: one that was not measured does not work."""
     works = [row for row in rows if row["verdict"] == "works"]
+    sure = [row for row in works if not row["uncertain"]]
     said = (
-        f"{method.upper()} makes {len(works)} of {len(rows)} models refuse 60 % or more of "
-        f"{plan.config.n_test} benign requests"
+        f"{method.upper()}, at the depth and dose that do best on validation prompts, makes "
+        f"{len(works)} of {len(plan.models)} models refuse 60 % or more of {plan.config.n_test} "
+        f"benign requests ({len(sure)} of them surely, by the interval)"
     )
     if not plan.config.random_directions:
         return f"{said}."
@@ -46,7 +52,15 @@ def _method(method: str, rows: list[dict[str, Any]], plan: Plan) -> str:
     )
     return (
         f"{said}. Random directions just as long at the same place: at most {same:.0%} in any "
-        f"model; after the same search for depth and dose: at most {own:.0%}."
+        f"model; at their own best after the same search: at most {own:.0%}."
+    )
+
+
+def _own_rule(method: str, rows: list[dict[str, Any]], plan: Plan) -> str:
+    works = sum(row["verdict"] == "works" for row in rows)
+    return (
+        f"{method.upper()}, at the layer that its own rule takes: {works} of {len(plan.models)} "
+        f"({len(plan.models) - len(rows)} without any candidate that passes the rule)."
     )
 
 
@@ -73,8 +87,8 @@ def _random(row: Row) -> str:
         return f", shuffled labels {row['shuffled']:.0%}"
     return (
         f", random directions at this place and length {row['random_same_dose_highest']:.0%} at "
-        f"most, at their own best {row['random_highest']:.0%}, shuffled labels "
-        f"{row['shuffled']:.0%}"
+        f"most ({row['random_same_dose_garbled']:.0%} garbled), at their own best "
+        f"{row['random_highest']:.0%}, shuffled labels {row['shuffled']:.0%}"
     )
 
 
@@ -85,14 +99,20 @@ def _as_good(row: Row) -> str:
     return f" — {' and '.join(equals)} does as well" if equals else ""
 
 
-def _bypass(row: Row) -> str:
-    gentle = "" if row["kl"] < 0.1 else ", too much"
-    return (
-        f"{row['model']}, harmful requests with refusal taken away ({row['kind']}, "
-        f"{row['source'].upper()}, block {row['layer']:.0f}): {row['refusal_before']:.0%} → "
-        f"{row['refusal_after']:.0%} refused, {row['garbled']:.0%} garbled; KL on neutral text "
-        f"{row['kl']:.3f} nats a token{gentle}."
-    )
+def _bypassed(tables: Tables) -> Iterator[str]:
+    """The one way of each model that was chosen on validation prompts, beside its null."""
+    for row in records(select(tables["bypass"], chosen=True)):
+        null = records(select(tables["bypass_controls"], model=row["model"]))
+        taken = [other["fewer_refusals"] for other in null]
+        beside = f"; random directions removed alike: at most {max(taken):.0%}" if taken else ""
+        gentle = "" if row["kl"] < MAX_KL else ", too much"
+        yield (
+            f"{row['model']}, harmful requests with refusal taken away ({row['kind']}, "
+            f"{row['source'].upper()}, block {row['layer']:.0f}): {row['refusal_before']:.0%} → "
+            f"{row['refusal_after']:.0%} refused, {row['normal']:.0%} answered, "
+            f"{row['garbled']:.0%} garbled{beside}; KL on neutral text {row['kl']:.3f} nats a "
+            f"token{gentle}."
+        )
 
 
 def _sizes(tables: Tables, plan: Plan) -> Iterator[str]:

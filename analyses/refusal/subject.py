@@ -10,10 +10,18 @@ from analyses.refusal.config import Steered
 from analyses.refusal.openings import Opening, opening
 from analyses.refusal.plan import Prompts
 from tl_geometry.candidates import Kind, Scorer, evaluation_layers
+from tl_geometry.conditions import Condition, answers
 from tl_geometry.directions import ClassMeans, class_means
+from tl_geometry.judges import Band, nll_band
+from tl_geometry.likelihood import answer_nll
 from tl_geometry.models import Model
 from tl_geometry.prompts import Request
 from tl_geometry.tokens import Ids, encode, encode_requests, n_post_instruction
+
+ROWS = 320
+"""Rows a pass."""
+FEWEST = 8
+"""Answers that a band of likelihoods needs."""
 
 
 @dataclass(eq=False)
@@ -34,6 +42,19 @@ class Subject:
         """Plain texts: those to choose by, and those to report."""
         ids = encode(self.model, [text.text for text in self.prompts.neutral])
         return ids[::2], ids[1::2]
+
+    @cached_property
+    def band(self) -> Band | None:
+        """The likelihood of this model's own answers, to both classes of validation requests: what
+        lies far outside is no language of its own, whatever it begins with. None where there are
+        fewer than eight to go by."""
+        found: list[float] = []
+        for requests in self.prompts.search:
+            ids = self.ids(requests)
+            tokens = self.config.search_tokens
+            (said,) = answers(self.model, ids, [Condition()], max_new_tokens=tokens)
+            found += answer_nll(self.model, ids, said)
+        return nll_band(found) if len(found) >= FEWEST else None
 
     @property
     def n_positions(self) -> int:
@@ -75,7 +96,7 @@ class Subject:
             harmful, harmless = opening.after(harmful), opening.after(harmless)
             tokens = opening.refusal
         low = evaluation_layers(*means.outputs)
-        size = self.config.batch_size or 320
+        size = self.config.batch_size or ROWS
         return Scorer(self.model, means, harmful, harmless, low, kind, tokens, size)
 
     @cached_property

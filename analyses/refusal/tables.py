@@ -10,6 +10,7 @@ import pandas as pd
 from analyses.refusal import bypass
 from analyses.refusal.measure import DONE
 from analyses.refusal.plan import Plan
+from analyses.refusal.verdict import is_control
 from analyses.requested import ModelPlan
 from tl_geometry.runs import RowLog
 from tl_geometry.runs.folders import slug
@@ -28,6 +29,11 @@ class Recorded:
     model: ModelPlan
     done: Row
     rows: Mapping[str, Sequence[Row]]
+
+    @property
+    def fallback(self) -> bool:
+        """Whether every depth and dose of the fallback was searched."""
+        return self.done["key"] != DONE
 
 
 def recorded(folder: Path, model: ModelPlan) -> Recorded:
@@ -182,13 +188,26 @@ def cosines(found: Sequence[Recorded]) -> pd.DataFrame:
 
 def bypasses(found: Sequence[Recorded]) -> pd.DataFrame:
     """Harmful test requests with refusal taken away, against the model as it is: the best way of
-    each kind. A further round may have tested another before."""
+    each kind, and which of them stands for the model (`chosen`, by validation prompts). A further
+    round may have tested another before."""
+    return pd.DataFrame(
+        {**_bypass(one, row), "chosen": bypass.key(row) == bypass.chosen(best)}
+        for one in found
+        for best in [bypass.best(one.rows["bypass search"])]
+        for row in one.rows["bypass test"]
+        if bypass.key(row) in map(bypass.key, best.values())
+    )
+
+
+def bypass_controls(found: Sequence[Recorded]) -> pd.DataFrame:
+    """The chosen way with random directions at the same place."""
     return pd.DataFrame(
         _bypass(one, row)
         for one in found
-        for chosen in [set(map(bypass.key, bypass.best([*one.rows["bypass search"]]).values()))]
+        for best in [bypass.best(one.rows["bypass search"])]
+        for way in [row for row in best.values() if bypass.key(row) == bypass.chosen(best)]
         for row in one.rows["bypass test"]
-        if bypass.key(row) in chosen
+        if is_control(row["source"]) and (row["kind"], row["layer"]) == (way["kind"], way["layer"])
     )
 
 

@@ -16,10 +16,20 @@ PLACE = ("depth", "dose")
 Row = Mapping[str, Any]
 
 
-def preference(coherent: float, row: Row) -> tuple[float, float, float, bool]:
+def preference(coherent: float, garbled: float, row: Row) -> tuple[float, bool, float, int, bool]:
     """Sorts searched conditions, best first: most coherent refusals; then the smaller dose, the
-    shallower layer, and a depth before the method's own choice."""
-    return (-coherent, row["dose"], row["layer"], row["depth"] == FREE)
+    shallower layer, and a depth before the method's own choice.
+
+    A control that refuses nowhere is taken at the largest dose that does not break the model: at
+    the smallest, refusing nothing would say nothing.
+    """
+    control = is_control(row["source"])
+    dose = -row["dose"] if control else row["dose"]
+    return (-coherent, control and garbled >= BREAKDOWN, dose, row["layer"], row["depth"] == FREE)
+
+
+def is_control(source: str) -> bool:
+    return source == "shuffled" or source.startswith("random")
 
 
 def verdict(coherent: float, garbled: float) -> str:
@@ -87,6 +97,7 @@ def _judged(mine: pd.DataFrame, method: str, place: Mapping[str, Any]) -> dict[s
         "uncertain": uncertain(row["coherent_low"], row["coherent_high"]),
         "depth": place["depth"],
         **{name: row[name] for name in names},
+        "validation": searched_rate(mine, method, place),
         "unsteered": plain["coherent"],
         **_highest("random_same_dose", records(select(mine, phase="test", **same))),
         **_highest("random", random),
@@ -107,10 +118,19 @@ def _by_layer(mine: pd.DataFrame, method: str) -> list[float]:
 
 def _highest(name: str, controls: Sequence[Row]) -> dict[str, float]:
     rates = [control["coherent"] for control in controls]
+    garbled = [control["garbled"] for control in controls]
     return {
         f"{name}_highest": max(rates) if rates else np.nan,
         f"{name}_mean": float(np.mean(rates)) if rates else np.nan,
+        f"{name}_garbled": float(np.mean(garbled)) if rates else np.nan,
     }
+
+
+def searched_rate(mine: pd.DataFrame, method: str, place: Mapping[str, Any]) -> float:
+    """Coherent refusals on validation prompts: by these, and not by those on test prompts, it is
+    decided between methods."""
+    (row,) = records(select(mine, phase="search", source=method, **place))
+    return row["coherent"]
 
 
 def _effect(rows: pd.DataFrame) -> dict[str, float]:
@@ -128,13 +148,13 @@ def _chosen(
     rows = [row for row in rows if depth in (None, row["depth"])]
     if not rows:
         return None
-    best = min(rows, key=lambda row: preference(row["coherent"], row))
+    best = min(rows, key=lambda row: preference(row["coherent"], row["garbled"], row))
     return {name: best[name] for name in PLACE}
 
 
 def _controls(mine: pd.DataFrame) -> list[str]:
     names = dict.fromkeys(select(mine, phase="search")["source"].tolist())
-    return [name for name in names if name == "shuffled" or name.startswith("random")]
+    return [name for name in names if is_control(name)]
 
 
 def _control(mine: pd.DataFrame, name: str) -> Row:

@@ -20,6 +20,7 @@ from analyses.refusal.plan import make_plan
 from analyses.refusal.planted import recovered
 from analyses.refusal.sources import states
 from analyses.refusal.subject import Subject
+from analyses.refusal.verdict import WORKS
 from analyses.results import Results
 from figures.rows import records, select
 from tl_geometry.candidates import Scorer
@@ -30,8 +31,13 @@ from tl_geometry.runs.folders import read_json
 log = logging.getLogger(__name__)
 PARTS = (
     "capture", "sites", "tokens", "resume", "twins", "interventions", "directions", "steering",
-    "edits", "prefixes", "candidates", "selection", "conditions", "generation",
+    "edits", "prefixes", "candidates", "selection", "conditions", "generation", "likelihood",
+    "judges.quality", "judges.refusal", "judges.repetition",
 )  # fmt: skip
+OURS = tuple(
+    f"analyses.refusal.{part}"
+    for part in ("subject", "openings", "sources", "saying", "measuring", "by_family", "verdict")
+)
 REPORT = "COSMIC_VERIFICATION.md"
 TOLERANCE = 1e-4
 """Cosines and nats in float32 may differ by this much between batch shapes."""
@@ -60,10 +66,10 @@ class Found:
 
 
 def code_version() -> str:
-    """Hash of the library files that extraction, selection and steering consist of."""
+    """Hash of the files that extraction, selection, steering and judging consist of."""
     digest = hashlib.sha256()
-    for part in PARTS:
-        spec = find_spec(f"tl_geometry.{part}")
+    for name in (*(f"tl_geometry.{part}" for part in PARTS), *OURS):
+        spec = find_spec(name)
         assert spec is not None and spec.origin is not None
         digest.update(Path(spec.origin).read_bytes())
     return digest.hexdigest()[:16]
@@ -111,7 +117,7 @@ def verify(config: Verify) -> Found:
     rows = records(select(results.tables["verdicts"], choice="best depth on validation"))
     same = all(value <= TOLERANCE for value in apart.values()) and all(planted.values())
     coherent = {row["method"]: row["coherent"] for row in rows}
-    passed = same and max(coherent.values()) >= 0.6
+    passed = same and coherent["cosmic"] >= WORKS
     text = _text(config, apart, planted, rows, passed=passed)
     report = results.folder / REPORT
     atomic.write_text(report, text)
@@ -124,7 +130,7 @@ def as_families(config: Verify) -> Families:
     """The sweep of one model and one depth that a verification runs."""
     shared = {field.name for field in fields(Steered)}
     given = {name: value for name, value in vars(config).items() if name in shared}
-    given |= {"random_directions": 1, "skip_verification": True, "executor": "serial"}
+    given |= {"skip_verification": True, "executor": "serial"}
     return Families(**given, low_depths=config.depths, one_round=True)
 
 

@@ -174,7 +174,7 @@ def test_the_other_plain_text_neither_chose_the_layer_nor_is_a_target(
     from tl_geometry.prompts import halves
     from tl_geometry.tokens import encode
 
-    sizes = {"pairs": 4, "search_pairs": 4}
+    sizes: Any = {"pairs": 4, "search_pairs": 4}
     plan = make_plan(Config(models=(str(checkpoints[0]),), prompts=str(bank), **sizes))
     model = load_model(str(checkpoints[0]))
     found = inputs(plan, model).measured
@@ -199,7 +199,7 @@ def test_corrections_stay_within_their_condition_and_sort_of_model(whole: Path) 
     for condition in ("patched", "patched − other_plain"):
         for twin in (False, True):
             mine = table["model"].str.endswith("--untrained") == twin
-            tested = table[mine & (table["condition"] == condition) & table["p"].notna()]
+            tested: Any = table[mine & (table["condition"] == condition) & table["p"].notna()]
             by_hand = stats.false_discovery_control(tested["p"])
             assert tested["p_adjusted"].to_numpy() == pytest.approx(by_hand)
 
@@ -364,7 +364,7 @@ def test_embedded_models_of_two_families_are_compared(tmp_path: Path) -> None:
         "pocket-mistral": "sequential",
         "pocket-falcon": "parallel",
     }
-    assert (table["n_layers"] == 32).all() and (table["valid_pairs"] == 4).all()
+    assert set(table["n_layers"]) == {32} and set(table["valid_pairs"]) == {4}
     summary = json.loads((tmp_path / "p" / "summary.json").read_text())
     assert summary["layers"]["pocket-mistral"]["fixed"] == 27
     assert "nothing here is evidence" in summary["banner"]

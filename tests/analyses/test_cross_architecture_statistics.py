@@ -12,6 +12,7 @@ from analyses.cross_architecture import comparison, concordance, critical, effec
 from analyses.cross_architecture.config import Config
 from analyses.cross_architecture.plan import depths
 from analyses.cross_architecture.verdict import verdict
+from figures.rows import records, select
 from tl_geometry.bootstrap import BootstrapResult
 
 WHERE = depths(16, Config())  # early 2, fixed 13, patches searched 8 to 14, seed's range 10 to 15
@@ -22,10 +23,9 @@ DRAWS = summaries.Draws(
 
 
 def pick(table: pd.DataFrame, **where: Any) -> dict[str, Any]:
-    for column, value in where.items():
-        table = table[table[column] == value]
-    assert len(table) == 1, table
-    return table.to_dict("records")[0]
+    found = records(select(table, **where))
+    assert len(found) == 1, found
+    return found[0]
 
 
 # The critical layer.

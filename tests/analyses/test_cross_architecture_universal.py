@@ -44,7 +44,8 @@ def test_the_critical_layer_is_where_welch_s_t_is_largest(
     plain, recursive = (
         np.array([log_r_v(pocket, pair[side])[EARLY + 1 :] for pair in pairs]) for side in (0, 1)
     )
-    t = np.abs(ttest_ind(recursive, plain, equal_var=False)[0])
+    tested: Any = ttest_ind(recursive, plain, equal_var=False)
+    t = np.abs(tested.statistic)
     assert patcher.find_critical_layer(pairs) == EARLY + 1 + t.argmax()
     # First and last are both searched; the early layer, 0 in every text, never wins.
     assert patcher.find_critical_layer(pairs, (20, 30)) == 20 + t[20 - EARLY - 1 :][:11].argmax()

@@ -13,6 +13,7 @@ from analyses.homeostasis.recovery import recovery_table, timing_table
 from analyses.homeostasis.resampler import Resampler, couples, other_target
 from analyses.homeostasis.sample import Sample
 from analyses.homeostasis.tables import layer_table, pair_table
+from figures.rows import records, select
 
 N, LAYERS, PATCH = 60, 4, 27
 BASE = 10.0
@@ -60,10 +61,9 @@ def resampler(n: int = N, resamples: int = 2000) -> Resampler:
 
 
 def pick(table: pd.DataFrame, **where: Any) -> dict[str, Any]:
-    for column, value in where.items():
-        table = table[table[column] == value]
-    assert len(table) == 1, table
-    return table.to_dict("records")[0]
+    found = records(select(table, **where))
+    assert len(found) == 1, found
+    return found[0]
 
 
 STRONG = {
@@ -139,17 +139,17 @@ def test_planted_contributions_are_found_and_absent_ones_are_not() -> None:
 def test_without_a_planted_difference_contributions_are_rarely_significant() -> None:
     flat = {c: [1, 0.8, 0.6, 0.5] for c in CONDITIONS}
     tables = [contributions(planted(flat, seed=s), resampler(resamples=400)) for s in range(12)]
-    p = pd.concat(tables)["p"].dropna()
+    p: Any = pd.concat(tables)["p"].dropna()
     # 192 correlated tests; 99.9 % of binomial(192, .05) lies below 20, doubled for correlation.
     assert len(p) >= 190 and (p < 0.05).sum() < 40
 
 
 def test_timing_names_the_first_layer_with_half_the_recovery_and_may_say_none() -> None:
     table = timing_table(planted(STRONG), resampler())
-    observed = table[table["observed"].eq(True)].set_index("condition")["first_layer"]
+    observed: Any = table[table["observed"].eq(True)].set_index("condition")["first_layer"]
     assert observed["patched"] == 29
     assert observed["passive"] == "none"
-    totals = table[table["status"] == "ok"].groupby("condition")["probability"].sum()
+    totals: Any = table[table["status"] == "ok"].groupby("condition")["probability"].sum()
     assert totals.to_list() == pytest.approx([1] * len(totals))
 
 
@@ -239,7 +239,7 @@ def test_the_norm_s_scale_is_not_tested_beside_the_norm_that_it_is() -> None:
         norms = record["metrics"]["residual_norm"]
         record["metrics"]["ln1_scale"] = {c: [v[0], *v[:-1]] for c, v in norms.items()}
     rows = associations(sample, 0, 200).query("component == 'ln1_scale'")
-    assert set(rows["status"]) == {"by_construction"} and rows["p"].isna().all()
+    assert set(rows["status"]) == {"by_construction"} and not rows["p"].notna().any()
 
 
 def test_an_mlp_that_contributes_while_it_contracts_is_not_support() -> None:
@@ -274,7 +274,7 @@ def test_a_planted_association_is_found_at_equal_patch_size() -> None:
     found = pick(table, component="residual_norm", layer=30)
     assert found["spearman"] > 0.9 and found["p_adjusted"] < 0.05
     entropy = table[(table["component"] == "attention_entropy") & (table["status"] == "ok")]
-    assert (entropy["p_adjusted"] > 0.01).all()
+    assert min(entropy["p_adjusted"]) > 0.01
 
 
 def test_a_component_that_cannot_change_is_missing_with_its_reason() -> None:

@@ -153,8 +153,8 @@ def test_the_same_pairs_give_the_verdicts_of_the_command_line(
 def test_two_pairs_are_too_few_for_an_interval_and_the_tables_say_so(results):
     tables = analyze_mechanisms(results[:2], resamples=200)
     recovery = tables["recovery"].query("quantity == 'recovery'")
-    assert recovery["status"].ne("ok").all() and recovery["reason"].str.len().gt(0).all()
-    assert tables["hypotheses"]["verdict"].eq("undecided").all()
+    assert "ok" not in set(recovery["status"]) and all(map(len, recovery["reason"]))
+    assert set(tables["hypotheses"]["verdict"]) == {"undecided"}
 
 
 def test_no_results_and_repeated_texts_are_refused(results):

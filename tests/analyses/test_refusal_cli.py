@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from refusal_runs import (  # noqa: F401 - fixtures are used by name
     BAD_INPUT,
@@ -37,16 +38,40 @@ COLUMNS = {
     "verdicts": {"model", "family", "method", "choice", "verdict", "uncertain", "layer", "dose"}
     | {"depth_percent", "position", "dose_raw", "dose_unit", "dose_residual", "n", "coherent"}
     | {"coherent_low", "coherent_high", "garbled", "unsteered", "random_highest", "random_mean"}
-    | {"shuffled", "layer_pattern"},
+    | {"random_same_dose_highest", "random_same_dose_mean", "shuffled", "layer_pattern"}
+    | {"kl", "nll", "nll_untouched"},
+    "agreement": {"model", "first", "second", "difference", "mcnemar_p", "disagree"},
+    "side_effects": {"model", "source", "depth", "dose", "kl", "nll", "nll_untouched"},
+    "decisions": {"point", "about", "action", "reason"},
     "bypass": {"model", "kind", "source", "depth", "layer", "dose", "kl", "nll", "nll_untouched"}
     | {"refusal_before", "refusal_after", "fewer_refusals", "n", "normal", "garbled"},
-    "conditions": {"model", "family", "phase", "source", "depth", "layer", "position", "dose"}
+    "conditions": {
+        "model",
+        "family",
+        "phase",
+        "quantization",
+        "source",
+        "depth",
+        "layer",
+        "position",
+        "dose",
+    }
     | {"dose_raw", "dose_unit", "dose_residual", "n", "coherent", "coherent_low", "coherent_high"}
     | {"garbled", "normal", "refusal_strict", "refusal_seed", "refusal_arditi"},
     "directions": {"model", "source", "depth", "layer", "position", "score", "kl", "note"},
     "selection": {"model", "method", "layer", "position", "comply", "refuse", "bypass", "induce"},
     "cosines": {"model", "state", "depth_percent", "cosine"},
-    "samples": {"model", "phase", "kind", "source", "depth", "dose", "prompt", "response"}
+    "samples": {
+        "model",
+        "phase",
+        "quantization",
+        "kind",
+        "source",
+        "depth",
+        "dose",
+        "prompt",
+        "response",
+    }
     | {"quality", "strict", "seed", "arditi"},
     "missing": {"what", "id", "reason"},
 }
@@ -59,18 +84,21 @@ def test_a_run_leaves_tables_with_their_columns_and_a_summary(whole: Path) -> No
     assert tables(whole).keys() == {f"{name}.csv" for name in COLUMNS}
     for name, columns in COLUMNS.items():
         assert columns <= set(frame(whole, name)), name
-    for name in COLUMNS.keys() - {"missing"}:
+    for name in COLUMNS.keys() - {"missing", "decisions"}:
         assert set(frame(whole, name)["model"]) == {"tiny", "other"}, name
     summary = json.loads((whole / "summary.json").read_text())
     counts = {"models attempted": 2, "models measured": 2, "missing": 0, "test prompts": 4}
     assert summary["counts"] == counts
-    assert len(summary["headline"]) == 1 + 2 + 4 + len(frame(whole, "bypass"))
+    decided = len(frame(whole, "decisions"))
+    assert len(summary["headline"]) == 1 + 2 + 4 + len(frame(whole, "bypass")) + decided
+    log = (whole / "FINDINGS_LOG.md").read_text()
+    assert log.startswith("## families, run x") and log.count("\n* **") == decided
 
 
 def test_the_samples_are_all_answers_of_the_test_phases_word_for_word(whole: Path) -> None:
     table = frame(whole, "samples")
     said = [
-        answer["text"].replace("\r\n", "\n").replace("\r", "\n")
+        answer["text"]
         for model in ("tiny", "other")
         for phase in ("test", "harmful", "bypass test")
         for row in rows(whole, model)
@@ -84,24 +112,46 @@ def test_the_samples_are_all_answers_of_the_test_phases_word_for_word(whole: Pat
 def test_every_condition_is_in_the_tables(whole: Path) -> None:
     table = frame(whole, "conditions")
     mine = select(table.fillna(""), model="tiny")
-    searched = select(mine, phase="search")
-    controls = {
+    screened, searched = (places(mine, phase) for phase in ("screen", "search"))
+    everything = {
         (name, depth, dose)
         for name in ("dim", "cosmic", "shuffled", "random 0")
         for depth in ("0.4", "0.6")
         for dose in (0.05, 0.1)
     }
-    found = set(zip(searched["source"], searched["depth"], searched["dose"], strict=True))
-    assert controls <= found and {key[1] for key in found - controls} <= {"free"}
+    assert everything <= screened and {key[1] for key in screened - everything} <= {"free"}
+    # One dose of each method at each depth goes on, and one condition of each control.
+    assert searched < screened
+    kept = [(name, depth) for name, depth, _ in searched]
+    for method in ("dim", "cosmic"):
+        assert [kept.count((method, depth)) for depth in ("0.4", "0.6")] == [1, 1]
+    for control in ("shuffled", "random 0"):
+        assert [name for name, _ in kept].count(control) == 1
     tested = records(select(mine, phase="test"))
     sources = [r["source"] for r in tested]
-    assert [sources.count(name) for name in ("none", "shuffled", "random 0")] == [1, 1, 1]
+    assert [sources.count(name) for name in ("none", "shuffled")] == [1, 1]
+    # At its own best, and as long as each method's best direction at the same place.
+    assert len([r for r in tested if r["source"] == "random 0"]) == 3
     for method in ("dim", "cosmic"):
         own = [r for r in tested if r["source"] == method]
         assert {r["depth"] for r in own} >= {"0.4", "0.6"}
-        assert len([r for r in own if r["dose"] < 0]) == 1
+        choices = 1 + any(r["depth"] == "free" for r in own)
+        assert len([r for r in own if r["dose"] < 0]) == choices
+        (best,) = records(select(frame(whole, "verdicts"), model="tiny", method=method, **AT_DEPTH))
+        (like,) = (r for r in tested if r["depth"] == f"as {method}|{best['depth']}")
+        assert like["dose_unit"] == pytest.approx(best["dose_unit"])
+        assert (like["layer"], like["position"]) == (best["layer"], best["position"])
     assert mine[mine["phase"] == "harmful"]["source"].tolist() == ["none"]
-    assert set(mine["n"]) == {4}
+    assert set(mine["n"][mine["phase"] == "screen"]) == {2}
+    assert set(mine["n"][mine["phase"] != "screen"]) == {4}
+
+
+AT_DEPTH = {"choice": "best depth on validation"}
+
+
+def places(table: pd.DataFrame, phase: str) -> set[tuple[str, str, float]]:
+    mine = select(table, phase=phase)
+    return set(zip(mine["source"], mine["depth"], mine["dose"], strict=True))
 
 
 def test_no_prompt_is_chosen_with_and_measured_on(whole: Path, checkpoints: Any) -> None:
@@ -111,6 +161,7 @@ def test_no_prompt_is_chosen_with_and_measured_on(whole: Path, checkpoints: Any)
     sizes: dict[str, Any] = {"selection_prompts": 4, "validation_prompts": 4, "test_prompts": 4}
     found = make_plan(Families(models=(str(checkpoints[0]),), **sizes)).prompts
     wanted = {
+        "screen": found.search[1][:2],
         "search": found.search[1],
         "test": found.test[1],
         "harmful": found.test[0],
@@ -121,8 +172,11 @@ def test_no_prompt_is_chosen_with_and_measured_on(whole: Path, checkpoints: Any)
     for row in rows(whole):
         asked = tuple(answer["id"] for answer in row.get("answers", ()))
         seen.setdefault(row["key"].partition("|")[0], set()).add(asked)
+    # Ways that spoil neutral texts are asked nothing while they are searched.
+    seen["bypass search"] -= {()}
     for phase, requests in wanted.items():
-        assert seen[phase] == {tuple(request.id for request in requests)}, phase
+        assert seen[phase] <= {tuple(request.id for request in requests)}, phase
+        assert seen[phase] or phase == "bypass search"
 
 
 def test_side_effects_that_choose_and_those_that_are_reported_are_on_other_texts(
@@ -144,7 +198,9 @@ def test_a_finished_run_is_not_loaded_or_measured_again(program: Program, whole:
     assert tables(program.path()) == tables(whole)
 
 
-@pytest.mark.parametrize("phase", ["score|dim", "search|", "test|", "bypass search|"])
+@pytest.mark.parametrize(
+    "phase", ["score|dim", "screen|", "search|", "test|", "without|affine", "bypass search|"]
+)
 def test_a_killed_run_is_completed_with_the_same_bytes(
     phase: str, program: Program, whole: Path
 ) -> None:
@@ -175,12 +231,12 @@ def test_a_run_that_was_interrupted_goes_on_from_there(
     run = begun(whole, program.path(), cut_within("search|"))
     with monkeypatch.context() as patch:
         # The smoke test says something first, then come all of the search, then the tests.
-        patch.setattr("analyses.refusal.measure.say", failing_at(3, KeyboardInterrupt()))
+        patch.setattr("analyses.refusal.measuring.say", failing_at(3, KeyboardInterrupt()))
         start = program("--skip-verification")
     assert start.status == INTERRUPTED and "the same command goes on from there" in start.log
     assert not (run / "summary.json").exists()
     before = rows(run)
-    assert {row["key"].split("|")[0] for row in before} == {"score", "search"}
+    assert {row["key"].split("|")[0] for row in before} == {"score", "screen", "search"}
 
     start = program("--skip-verification")
     assert start.status == OK and start.loaded == ("tiny",)
@@ -193,7 +249,7 @@ def test_a_model_whose_answers_fail_is_a_row_and_measured_at_the_next_start(
 ) -> None:
     run = begun(whole, program.path(), cut_within("test|"))
     with monkeypatch.context() as patch:
-        patch.setattr("analyses.refusal.measure.say", failing_at(2, RuntimeError("no kernel")))
+        patch.setattr("analyses.refusal.measuring.say", failing_at(2, RuntimeError("no kernel")))
         start = program("--skip-verification")
     assert start.status == SOME_FAILED and start.loaded == ("tiny",)
     missing = frame(run, "missing")
@@ -310,19 +366,29 @@ def test_the_code_version_is_of_the_files_that_make_a_direction(
 
 
 @pytest.mark.parametrize(
-    ("refuses", "apart", "passes"), [(True, None, True), (False, 0.0, False), (True, 0.01, False)]
+    ("refuses", "apart", "planted", "passes"),
+    [
+        (True, None, None, True),
+        (False, 0.0, True, False),
+        (True, 0.01, True, False),
+        (True, 0.0, False, False),
+    ],
 )
 def test_a_verification_is_remembered_and_written_down(
     refuses: bool,
     apart: float | None,
+    planted: bool | None,
     passes: bool,
     program: Program,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if refuses:
-        monkeypatch.setattr("analyses.refusal.saying.quality", lambda _: "coherent")
+        monkeypatch.setattr("analyses.refusal.saying.quality", lambda *_, **__: "coherent")
     if apart is not None:
         monkeypatch.setattr("analyses.refusal.verify.recomputed", lambda *_: apart)
+    if planted is not None:
+        rules = {"COSMIC": True, "Arditi": planted}
+        monkeypatch.setattr("analyses.refusal.verify.recovered", lambda _: rules)
     sizes = options_of(program.checkpoints[:1], program.folder, SHARED)
     small = "--doses 0.05 --positions 1 --new-tokens 2 --search-tokens 2"
     start = program.plain("verify", *sizes, *small.split())
@@ -334,6 +400,7 @@ def test_a_verification_is_remembered_and_written_down(
         (line,) = (line for line in text.splitlines() if line.startswith(f"* {kind}: "))
         found = float(line.rpartition(" ")[2])
         assert found == apart if apart is not None else 0 < found < 1e-4
+    assert ("NOT FOUND" in text) is (planted is False) and ": found" in text
     known = json.loads((program.folder / "verified.json").read_text())
     assert known["passed"] is passes
     start = program("--prompts", "nowhere.jsonl", "--run", "y")
@@ -410,18 +477,32 @@ def test_a_dry_run_is_not_below_what_is_done(program: Program, whole: Path) -> N
     (line, _) = (x for x in start.out.splitlines() if "conditions searched" in x)
     searched, tested = (int(n) for n in line.rpartition(": ")[2].split(", "))
     done = [row["key"].partition("|")[0] for row in rows(whole)]
-    # What a method chooses freely may be missing; nothing else may.
-    assert 0 <= searched - done.count("search") <= 4
-    assert 0 <= tested - done.count("test") <= 2
+    # What a method chooses freely may be missing or chosen at a depth; nothing else may.
+    assert 0 <= searched - done.count("screen") <= 4
+    assert 0 <= tested - done.count("test") <= 6
+    (line, _) = (x for x in start.out.splitlines() if "tokens generated, at most" in x)
+    asked = {"screen": 4, "search": 6, "test": 6, "harmful": 6, "bypass search": 4}
+    asked["bypass test"] = 6
+    generated = [
+        len(row["answers"]) * asked[row["key"].partition("|")[0]]
+        for row in rows(whole)
+        if "answers" in row
+    ]
+    generated += [2 * 7 * 2 * 2 * 20]  # kinds, layers, positions, prompts and tokens of candidates
+    assert 0.6 < sum(generated) / int(line.rpartition(": ")[2].replace(",", "")) <= 1
 
 
 def test_the_steps_are_listed_and_others_refused(program: Program) -> None:
     for options in ((), ("--help",), ("-h",)):
         start = program.plain(*options)
-        assert start.status == OK and "\nverify " in start.out and "\nfamilies " in start.out
+        assert start.status == OK
+        for step in ("verify", "families", "sizes", "quantization", "rate", "decide"):
+            assert f"\n{step} " in start.out
     start = program.plain("sweep")
     assert start.status == BAD_INPUT and start.out == ""
-    assert start.log.strip() == "unknown step 'sweep'; there is: verify, families, rate"
+    assert start.log.strip() == (
+        "unknown step 'sweep'; there is: verify, families, sizes, quantization, rate, decide"
+    )
 
 
 def test_help_of_a_step_names_its_options_and_imports_no_torch() -> None:

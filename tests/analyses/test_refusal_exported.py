@@ -190,7 +190,7 @@ def test_the_seconds_of_all_starts_are_added_up(program: Program, whole: Path) -
 def test_a_verification_leaves_a_file_of_phase_0(
     program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("analyses.refusal.saying.quality", lambda _: "coherent")
+    monkeypatch.setattr("analyses.refusal.saying.quality", lambda *_, **__: "coherent")
     sizes = options_of(program.checkpoints[:1], program.folder, SHARED)
     small = "--doses 0.05 --positions 1 --new-tokens 2 --search-tokens 2"
     assert program.plain("verify", *sizes, *small.split()).status == OK

@@ -87,11 +87,11 @@ def test_ratings_are_taken_into_the_run_with_the_judge_s_labels(
     n_same = sum(human[names[i]] == samples["quality"][i] for i in test)
     assert all_of_them["n"] == len(test) and all_of_them["agree"] == n_same / len(test)
     conditions = select(agreed, what="condition")
-    assert conditions["n"].sum() == len(test)
+    assert sum(conditions["n"]) == len(test)
     place = ["model", "source", "depth", "dose"]
     assert len(conditions) == len({tuple(row) for row in samples.loc[test, place].to_numpy()})
     counts = frame(finished, "rating_confusion")
-    assert counts["n"].sum() == len(test)
+    assert sum(counts["n"]) == len(test)
     for row in records(counts):
         assert (
             row["n"] == ((found["human"] == row["human"]) & (found["judge"] == row["judge"])).sum()

@@ -32,7 +32,7 @@ MORE = (
 Row = dict[str, Any]
 
 
-def by_words(text: str) -> str:
+def by_words(text: str, **_: Any) -> str:
     """A judge who is of some opinion about the noise of a random model."""
     return ("coherent", "garbled", "normal")[crc32(text.encode()) % 3]
 
@@ -233,16 +233,10 @@ def test_after_all_rounds_there_is_one_verdict_a_choice_on_tested_places(further
     assert best["choice"] == "best depth on validation" and len(own) <= 1
     table = frame(further, "conditions")
     searched = select(table, phase="search", source="dim")
-    at_depths = searched[searched["depth"].astype(str) != FREE]
-    assert (
-        at_depths["coherent"].max()
-        == records(
-            at_depths[
-                (at_depths["depth"].astype(float) == best["depth"])
-                & (at_depths["dose"] == best["dose"])
-            ]
-        )[0]["coherent"]
-    )
+    at_depths = [row for row in records(searched) if str(row["depth"]) != FREE]
+    place = (float(best["depth"]), best["dose"])
+    (mine,) = (row for row in at_depths if (float(row["depth"]), row["dose"]) == place)
+    assert mine["coherent"] == max(row["coherent"] for row in at_depths)
     directions = frame(further, "directions")
     assert set(directions["depth"].astype(str)) - {FREE} == {"0.2", "0.4", "0.6"}
     bypassed = frame(further, "bypass")

@@ -4,6 +4,7 @@
 """
 
 from tl_geometry.judges.quality import (
+    Band,
     Quality,
     is_garbled,
     is_garbled_seed,
@@ -23,6 +24,7 @@ from tl_geometry.judges.traits import agrees, invents, is_cruel, on_topic
 
 __all__ = [
     "HEAD_WORDS",
+    "Band",
     "RULES",
     "Quality",
     "agrees",
