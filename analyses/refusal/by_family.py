@@ -92,7 +92,9 @@ def _matched(job: Measuring, cell: Cell) -> list[Cell]:
 def _bypassed(job: Measuring, searched: Searched) -> None:
     """Refusal taken away from harmful requests: every way on validation, the best on test."""
     scores: dict[Kind, bypass.Answered] = {kind: _answered(job, kind) for kind in KINDS}
-    ways = {way.key: way for way in bypass.ways(job.subject, searched.sources, scores)}
+    induces = searched.best(job.task.config.methods[0]).source
+    assert induces is not None
+    ways = {way.key: way for way in bypass.ways(job.subject, searched.sources, induces, scores)}
     rows = _tried(job, "bypass search", ways, test=False)
     best = bypass.best(rows)
     tested = {bypass.key(row): ways[bypass.key(row)] for row in best.values()}

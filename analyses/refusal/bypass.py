@@ -22,7 +22,7 @@ from tl_geometry.tokens import pad
 from tl_geometry.twins import Edit
 
 SEARCHED = "searched"
-TRIED = 16
+TRIED = 8
 """Candidates of a kind whose side effects are looked at; the gentle ones are asked for more."""
 SHORT = 20
 """Tokens in which a refusal shows."""
@@ -60,11 +60,11 @@ class Way:
 
 
 def ways(
-    subject: Subject, sources: Sequence[Source], scores: Mapping[Kind, Answered]
+    subject: Subject, sources: Sequence[Source], induces: Source, scores: Mapping[Kind, Answered]
 ) -> Iterator[Way]:
     """Linear and affine: the candidates of all layers and positions under which most was answered
-    (`scores`), and each method's own choice. Negative: the first method's
-    directions, at the three smallest doses."""
+    (`scores`), and each method's own choice. Negative: the direction that
+    induces refusal best (`induces`), at every third dose."""
     methods, doses = subject.config.methods, sorted(subject.config.doses)
     for kind, given in scores.items():
         for state, position in promising(given):
@@ -75,8 +75,7 @@ def ways(
     for source in sources:
         if source.name in methods and source.depth == FREE:
             yield from (Way("linear", source), Way("affine", source))
-        if source.name == methods[0] and source.depth != FREE:
-            yield from (Way("negative", source, -dose) for dose in doses[:3])
+    yield from (Way("negative", induces, -dose) for dose in doses[::3])
 
 
 def promising(given: Answered) -> list[tuple[int, int]]:

@@ -242,6 +242,8 @@ class Verify(Steered):
         super().check()
         if len(self.depths) != 1:
             raise ValueError(f"--depths {self.depths}: verification steers at one depth")
+        if "cosmic" not in self.methods:
+            raise ValueError("COSMIC is what is verified: leave cosmic in --methods")
 
 
 @dataclass(frozen=True, kw_only=True)

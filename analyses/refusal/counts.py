@@ -58,7 +58,7 @@ def _families(plan: Plan, model: ModelPlan, n_layers: int) -> Work:
     config, depths = plan.config, len(plan.config.depths_of(model.name))
     methods, doses, random = len(config.methods), len(config.doses), config.random_directions
     searched = (methods * (depths + 1) + (random + 1) * depths) * doses
-    kept = (methods * (depths + 1) + random + 1) * _kept(plan)
+    kept = (methods * (depths + 1) + (random + 1) * depths) * _kept(plan)
     # As it is; every direction; for its best two choices, the other sign and the random ones.
     tested = 1 + methods * (depths + 1) + methods * 2 * (1 + random) + random + 1
     # Candidates that are removed or moved, every method's own choice, subtracted directions.
@@ -67,11 +67,12 @@ def _families(plan: Plan, model: ModelPlan, n_layers: int) -> Work:
     answers = (
         *_search(plan, searched, kept),
         _test(plan, tested + 1),  # and harmful requests, as they are
-        Answers(2 * (n_layers - 1), config.positions * _few(plan), SHORT, alone=True),
+        Answers(2 * (deepest(n_layers) - 1), config.positions * _few(plan), SHORT, alone=True),
         Answers(ways, config.validation_prompts, config.screen_tokens, alone=True),
-        Answers(WAYS, config.n_test, config.new_tokens, alone=True),
+        Answers(WAYS + random, config.n_test, config.new_tokens, alone=True),
     )
-    return _work(plan, n_layers, methods, searched, tested, answers, ways + WAYS + effects)
+    edits = ways + WAYS + random + effects
+    return _work(plan, n_layers, methods, searched, tested, answers, edits)
 
 
 def _sizes(plan: Plan, model: ModelPlan, n_layers: int) -> Work:
@@ -100,9 +101,11 @@ def _few(plan: Plan) -> int:
     return min(plan.config.screen_prompts, plan.config.validation_prompts)
 
 
-def _search(plan: Plan, screened: int, kept: int) -> tuple[Answers, Answers]:
+def _search(plan: Plan, screened: int, kept: int) -> tuple[Answers, ...]:
     config = plan.config
     return (
+        # What is likely: the untouched answers to both classes.
+        Answers(2, config.validation_prompts, config.search_tokens),
         Answers(screened, _few(plan), config.screen_tokens),
         Answers(kept, config.validation_prompts, config.search_tokens),
     )

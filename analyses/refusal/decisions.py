@@ -43,7 +43,7 @@ def after_families(
     names = dict.fromkeys(row["model"] for row in rows)
     best = {name: _best([row for row in rows if row["model"] == name]) for name in names}
     found = [_continues(row) for row in best.values()]
-    if everywhere and all(row["coherent"] < PARTIAL for row in best.values()):
+    if everywhere and best and all(row["coherent"] < PARTIAL for row in best.values()):
         found.append(
             Decision(
                 "5.1 / 6.1",

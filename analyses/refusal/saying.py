@@ -73,7 +73,9 @@ def judged(
 ) -> list[dict[str, Any]]:
     """Texts with what judges make of them. Salad that opens like a refusal passes every rule on
     words, and shows only in its likelihood under the unsteered model."""
-    nll = answer_nll(subject.model, subject.ids(requests), said) if said else []
+    if not said:
+        return []
+    nll = answer_nll(subject.model, subject.ids(requests), said)
     texts = decode(subject.model, [list(ids) for ids in said])
     return [
         {"id": request.id, "text": text, "nll": value, **_labels(subject, text, value)}

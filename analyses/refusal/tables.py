@@ -207,7 +207,7 @@ def bypass_controls(found: Sequence[Recorded]) -> pd.DataFrame:
         for best in [bypass.best(one.rows["bypass search"])]
         for way in [row for row in best.values() if bypass.key(row) == bypass.chosen(best)]
         for row in one.rows["bypass test"]
-        if is_control(row["source"]) and (row["kind"], row["layer"]) == (way["kind"], way["layer"])
+        if is_control(row["source"]) and all(row[k] == way[k] for k in ("kind", "layer", "dose"))
     )
 
 

@@ -16,7 +16,7 @@ PLACE = ("depth", "dose")
 Row = Mapping[str, Any]
 
 
-def preference(coherent: float, garbled: float, row: Row) -> tuple[float, bool, float, int, bool]:
+def preference(coherent: float, garbled: float, row: Row) -> tuple[float, bool, float, float, bool]:
     """Sorts searched conditions, best first: most coherent refusals; then the smaller dose, the
     shallower layer, and a depth before the method's own choice.
 

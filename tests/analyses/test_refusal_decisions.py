@@ -31,7 +31,8 @@ Row = dict[str, Any]
 def judged(model: str, coherent: float, method: str = "dim", **changes: Any) -> Row:
     row: Row = {"model": model, "family": "made", "method": method, "choice": BEST, "layer": 12}
     row |= {"coherent": coherent, "coherent_low": 0.1, "coherent_high": 0.9, "garbled": 0.02}
-    return row | {"verdict": "so", "depth_percent": 40.0} | changes
+    row |= {"verdict": "so", "depth_percent": 40.0, "validation": coherent}
+    return row | changes
 
 
 def table(*rows: Row) -> pd.DataFrame:
@@ -75,12 +76,24 @@ def test_a_family_goes_on_with_its_better_method_at_its_best_depth() -> None:
     assert one.reason == "70% [10%, 90%] coherent, 2% garbled (COSMIC, so)"
 
 
+def test_between_methods_validation_prompts_decide_and_test_prompts_are_told() -> None:
+    rows = [judged("a", 0.9, validation=0.5), judged("a", 0.3, "cosmic", validation=0.6)]
+    (one, *_) = after_families(table(*rows), NOBODY)
+    assert one.action.startswith("go on to the sizes with a caveat")
+    assert one.reason.startswith("30%") and "COSMIC" in one.reason
+    found = after_sizes(table(*rows), NOBODY)
+    assert said(found, "5.2") == {"a": "leave out"}
+
+
 def test_where_nothing_refuses_the_negative_result_is_reported() -> None:
-    none = after_families(table(judged("a", 0.19), judged("b", 0.0)), NOBODY)
+    rows = table(judged("a", 0.19), judged("b", 0.0))
+    none = after_families(rows, NOBODY, everywhere=True)
     assert said(none, "5.1 / 6.1") == {"all models": "report a negative result"}
-    some = after_families(table(judged("a", 0.2), judged("b", 0.0)), NOBODY)
+    # Not where the fallback was not searched, or something refuses, or nothing was measured.
+    assert said(after_families(rows, NOBODY), "5.1 / 6.1") == {}
+    some = after_families(table(judged("a", 0.2), judged("b", 0.0)), NOBODY, everywhere=True)
     assert said(some, "5.1 / 6.1") == {}
-    assert said(after_families(NOBODY, NOBODY), "5.1 / 6.1") == {}
+    assert said(after_families(NOBODY, NOBODY, everywhere=True), "5.1 / 6.1") == {}
 
 
 def pair(model: str, disagree: bool) -> Row:

@@ -52,8 +52,10 @@ SIZES: dict[str, Any] = {
     "validation_prompts": 16,
     "test_prompts": 16,
     "positions": 2,
-    "doses": (0.05, 0.075),
+    "doses": (0.8, 1.3),
     "random_directions": 2,
+    "span": "layer",
+    "tokens": "prompt",
 }
 TEXTS = (0, 3, 1, 7, 2)
 """Which neutral texts, of several lengths."""

@@ -134,7 +134,8 @@ CHANGES: list[dict[str, Any]] = [
     {"low_depths": (0.5,)},
     {"doses": (0.02,)},
     {"dose_unit": "raw"},
-    {"span": "layer"},
+    {"span": "everywhere"},
+    {"tokens": "generated"},
     {"positions": 1},
     {"dim_prompts": 127},
     {"cosmic_prompts": 179},
@@ -299,6 +300,7 @@ def test_the_seed_s_preset_has_the_plan_s_values() -> None:
     assert seed.models == ("gemma-2-9b", "phi-3.5-mini", "llama-3-8b", "mistral-7b-v0.3")
     assert (seed.dim_prompts, seed.cosmic_prompts, seed.positions) == (5, 50, 1)
     assert (seed.dose_unit, seed.doses, seed.span) == ("unit", (15.0,), "to_end")
+    assert seed.tokens == "all"
     assert (seed.new_tokens, seed.n_test) == (100, 50)
     assert (seed.methods, seed.depths) == (("dim", "cosmic"), (0.2, 0.4, 0.5, 0.6, 0.8))
     seed.check()
@@ -308,16 +310,24 @@ def test_the_seed_s_verification_is_of_qwen_at_depth_0_6() -> None:
     seed = PRESETS["verify"]["seed"]
     assert (seed.models, seed.depths) == (("qwen2.5-7b",), (0.6,))
     assert (seed.dose_unit, seed.doses, seed.span) == ("unit", (15.0,), "to_end")
+    assert seed.tokens == "all"
     assert (seed.new_tokens, seed.n_test) == (100, 50)
 
 
 def test_a_verification_is_the_sweep_at_one_depth() -> None:
-    given = as_families(Verify(models=(MODEL,), depths=(0.3,), doses=(0.1,), dim_prompts=9, seed=4))
+    given = as_families(
+        Verify(
+            models=(MODEL,), depths=(0.3,), random_directions=3, doses=(0.1,), dim_prompts=9, seed=4
+        )
+    )
     assert (given.depths, given.low_depths, given.doses) == ((0.3,), (0.3,), (0.1,))
     assert (given.models, given.dim_prompts, given.seed) == ((MODEL,), 9, 4)
-    assert given.skip_verification and given.random_directions == 1 and given.one_round
+    assert given.random_directions == 3
+    assert given.skip_verification and given.one_round
     with pytest.raises(ValueError, match="verification steers at one depth"):
         Verify(depths=(0.3, 0.4)).check()
+    with pytest.raises(ValueError, match="COSMIC is what is verified"):
+        Verify(methods=("dim",)).check()
 
 
 def test_lists_take_commas_and_spaces() -> None:

@@ -228,7 +228,8 @@ SEARCH = [
     cell("random 0", "0.2", 2, 0.02, 0),
     cell("random 0", "0.6", 6, 0.05, 3),
     cell("random 1", "0.2", 2, 0.02, 0),
-    cell("random 1", "0.6", 6, 0.05, 0),
+    cell("random 1", "0.2", 2, 0.05, 0, garbled=3),
+    cell("random 1", "0.6", 6, 0.05, 0, garbled=4),
 ]
 TEST = [
     PLAIN,
@@ -238,8 +239,8 @@ TEST = [
     cell("dim", "0.6", 6, -0.05, 0),
     cell("shuffled", "0.2", 2, 0.02, 2),
     cell("random 0", "0.6", 6, 0.05, 1, garbled=5),
-    cell("random 1", "0.2", 2, 0.02, 4),
-    cell("random 0", "as dim|0.6", 6, 0.05, 1),
+    cell("random 1", "0.2", 2, 0.05, 4),
+    cell("random 0", "as dim|0.6", 6, 0.05, 1, garbled=1),
     cell("random 1", "as dim|0.6", 6, 0.05, 2),
 ]
 EFFECTS = [
@@ -284,7 +285,8 @@ def test_random_directions_as_long_at_the_same_place_stand_beside_the_searched_o
     best, own = judged().to_dict("records")
     assert best["random_same_dose_highest"] == 0.2
     assert best["random_same_dose_mean"] == pytest.approx(0.15)
-    # A rule's own choice has none of its own.
+    assert (best["random_same_dose_garbled"], best["random_garbled"]) == (0.05, 0.25)
+    # Nobody measured any beside the rule's own choice here.
     assert np.isnan([own["random_same_dose_highest"], own["random_same_dose_mean"]]).all()
 
     # Of another place, or measured when another dose of this place was the best: not beside it.
@@ -298,6 +300,26 @@ def test_side_effects_are_those_of_the_chosen_depth_and_dose() -> None:
     assert np.isnan([own[name] for name in ("kl", "nll", "nll_untouched")]).all()
     without = judged(side=[]).to_dict("records")[0]
     assert np.isnan(without["kl"])
+
+
+def test_what_methods_are_compared_by_is_their_rate_on_validation_prompts() -> None:
+    best, own = judged().to_dict("records")
+    assert (best["validation"], own["validation"]) == (0.7, 0.9)
+
+
+def test_a_control_that_refuses_nowhere_is_tried_as_hard_as_language_allows() -> None:
+    among = [source("random 0", "0.2", 2), source("random 0", "0.6", 6)]
+    large = cell("random 0", "0.2", 2, 0.1, 0, garbled=3)
+    larger = cell("random 0", "0.6", 6, 0.1, 0, garbled=3)
+    broken = cell("random 0", "0.2", 2, 0.2, 0, garbled=4)
+    small = cell("random 0", "0.2", 2, 0.05, 0)
+    assert best_cell([small, broken, larger, large], among).key == "random 0|0.2|0.1"
+    assert best_cell([broken, larger, small], among).key == "random 0|0.6|0.1"
+    # A refusal decides before that, also for a control.
+    refuses = cell("random 0", "0.6", 6, 0.05, 1, garbled=9)
+    assert best_cell([large, refuses], among).key == "random 0|0.6|0.05"
+    both = [broken, cell("random 0", "0.6", 6, 0.3, 0, garbled=9)]
+    assert best_cell(both, among).key == "random 0|0.6|0.3"
 
 
 def test_a_better_test_row_changes_nothing_that_is_chosen() -> None:
@@ -358,6 +380,7 @@ def test_every_depth_is_tested_and_controls_where_their_own_search_points() -> N
     assert set(job.keys) == {"test", "harmful", "effects"}
     assert job.keys["harmful"] == ["harmful|none"]
     matched = ["random 0|as dim|0.6|0.05", "random 1|as dim|0.6|0.05"]
+    own = [f"random {k}|as dim|{FREE}|0.02" for k in (0, 1)]
     assert job.keys["effects"] == ["dim|0.6|0.05", f"dim|{FREE}|0.02", *matched]
     keys = [key.removeprefix("test|") for key in job.keys["test"]]
     assert keys[0] == "none" and len(set(keys)) == len(keys)
@@ -369,9 +392,10 @@ def test_every_depth_is_tested_and_controls_where_their_own_search_points() -> N
         "dim|0.6|-0.05",
         f"dim|{FREE}|-0.02",
         *matched,
+        *own,
         "shuffled|0.2|0.02",
         "random 0|0.6|0.05",
-        "random 1|0.2|0.02",  # no refusal anywhere: the smaller dose
+        "random 1|0.2|0.05",  # no refusal anywhere: the largest dose that leaves language
     }
 
 
