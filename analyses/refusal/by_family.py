@@ -59,7 +59,7 @@ def _tested(job: Measuring, searched: Searched) -> None:
     cells = [Cell(None), *best]
     for source in searched.sources:
         if source.name in job.task.config.methods:
-            cells.append(best_cell(searched.rows, [source]))
+            cells.append(best_cell(searched.rows, [source], searched.screened))
     for cell in best:
         cells.append(Cell(cell.source, -cell.dose))
     for cell in best:
@@ -79,7 +79,7 @@ def chosen_cells(job: Measuring, searched: Searched) -> list[Cell]:
         mine = [source for source in searched.sources if source.name == method]
         for own in (False, True):
             if among := [source for source in mine if (source.depth == FREE) == own]:
-                found.append(best_cell(searched.rows, among))
+                found.append(best_cell(searched.rows, among, searched.screened))
     return found
 
 

@@ -62,7 +62,7 @@ def _families(plan: Plan, model: ModelPlan, n_layers: int) -> Work:
     # As it is; every direction; for its best two choices, the other sign and the random ones.
     tested = 1 + methods * (depths + 1) + methods * 2 * (1 + random) + random + 1
     # Candidates that are removed or moved, every method's own choice, subtracted directions.
-    ways = 2 * TRIED + 2 * methods + depths * min(3, doses)
+    ways = 2 * TRIED + 2 * methods + len(config.doses[::3])
     effects = 2 * methods + random
     answers = (
         *_search(plan, searched, kept),

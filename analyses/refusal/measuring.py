@@ -20,7 +20,7 @@ from analyses.refusal.sources import (
     states,
 )
 from analyses.refusal.subject import Subject
-from analyses.refusal.verdict import preference
+from analyses.refusal.verdict import preference, random_beside
 from analyses.requested import ModelPlan, load
 from analyses.work import Result, without_nan, work_off
 from tl_geometry.prompts import Request
@@ -84,25 +84,43 @@ class Searched:
     def best(self, *names: str, depth: str | None = None) -> Cell:
         """The preferred direction and dose of these sources, at one depth or at any."""
         among = [s for s in self.sources if s.name in names and depth in (None, s.depth)]
-        return best_cell(self.rows, among)
+        return best_cell(self.rows, among, self.screened)
 
     @property
     def names(self) -> list[str]:
         return list(dict.fromkeys(source.name for source in self.sources))
 
 
-def best_cell(searched: Sequence[Mapping[str, Any]], among: Sequence[Source]) -> Cell:
+def best_cell(
+    searched: Sequence[Mapping[str, Any]],
+    among: Sequence[Source],
+    screened: Sequence[Mapping[str, Any]] = (),
+) -> Cell:
     """Direction and dose that are preferred by what they do on validation prompts."""
-    sources = {(source.name, source.depth): source for source in among}
-    mine = [row for row in searched if (row["source"], row["depth"]) in sources]
-    best = min(mine, key=preferred)
-    return Cell(sources[best["source"], best["depth"]], best["dose"])
+    return ranked(searched, among, screened)[0]
 
 
-def preferred(row: Mapping[str, Any]) -> Any:
-    """Sorts what was searched, best first."""
-    garbled = sum(answer["quality"] == "garbled" for answer in row["answers"])
-    return preference(coherent(row), garbled / len(row["answers"]), row)
+def ranked(
+    rows: Sequence[Mapping[str, Any]],
+    among: Sequence[Source],
+    screened: Sequence[Mapping[str, Any]],
+) -> list[Cell]:
+    """Conditions of these sources, best first; random directions are taken from the screening."""
+    by_place = {(source.name, source.depth): source for source in among}
+    mine = [row for row in rows if (row["source"], row["depth"]) in by_place]
+    beside = random_beside([{**row, "share": rate(row, "coherent")} for row in screened], "share")
+
+    def preferred(row: Mapping[str, Any]) -> Any:
+        others = beside.get((row["depth"], row["dose"]), 0.0)
+        return preference(rate(row, "coherent"), rate(row, "garbled"), others, row)
+
+    best = sorted(mine, key=preferred)
+    return [Cell(by_place[row["source"], row["depth"]], row["dose"]) for row in best]
+
+
+def rate(row: Mapping[str, Any], quality: str) -> float:
+    """Share of a record's answers."""
+    return sum(answer["quality"] == quality for answer in row["answers"]) / len(row["answers"])
 
 
 def coherent(row: Mapping[str, Any]) -> int:
@@ -161,10 +179,8 @@ class Measuring:
 
     def _kept(self, group: Sequence[Source], screened: Sequence[Mapping[str, Any]]) -> list[Cell]:
         """The best of the group by the screening: as many a depth for controls as for methods."""
-        by_place = {(source.name, source.depth): source for source in group}
-        mine = [row for row in screened if (row["source"], row["depth"]) in by_place]
-        kept = sorted(mine, key=preferred)[: self.task.config.kept_doses * len(by_place)]
-        return [Cell(by_place[row["source"], row["depth"]], row["dose"]) for row in kept]
+        kept = self.task.config.kept_doses * len(group)
+        return ranked(screened, group, screened)[:kept]
 
     def scores(self, method: str, depths: Sequence[float]) -> Scores:
         """Scores of all candidates below the deepest allowed, and at these depths."""

@@ -103,7 +103,7 @@ def _bypassed(tables: Tables) -> Iterator[str]:
     """The one way of each model that was chosen on validation prompts, beside its null."""
     for row in records(select(tables["bypass"], chosen=True)):
         null = records(select(tables["bypass_controls"], model=row["model"]))
-        taken = [other["fewer_refusals"] for other in null]
+        taken = [o["fewer_refusals"] for o in null if not pd.isna(o["fewer_refusals"])]
         beside = f"; random directions removed alike: at most {max(taken):.0%}" if taken else ""
         gentle = "" if row["kl"] < MAX_KL else ", too much"
         yield (

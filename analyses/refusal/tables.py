@@ -201,7 +201,7 @@ def bypasses(found: Sequence[Recorded]) -> pd.DataFrame:
 
 def bypass_controls(found: Sequence[Recorded]) -> pd.DataFrame:
     """The chosen way with random directions at the same place."""
-    return pd.DataFrame(
+    table = pd.DataFrame(
         _bypass(one, row)
         for one in found
         for best in [bypass.best(one.rows["bypass search"])]
@@ -209,6 +209,7 @@ def bypass_controls(found: Sequence[Recorded]) -> pd.DataFrame:
         for row in one.rows["bypass test"]
         if is_control(row["source"]) and all(row[k] == way[k] for k in ("kind", "layer", "dose"))
     )
+    return table if len(table) else pd.DataFrame(columns=["model", "kind", "fewer_refusals"])
 
 
 def _bypass(one: Recorded, row: Row) -> dict[str, Any]:

@@ -16,16 +16,20 @@ PLACE = ("depth", "dose")
 Row = Mapping[str, Any]
 
 
-def preference(coherent: float, garbled: float, row: Row) -> tuple[float, bool, float, float, bool]:
-    """Sorts searched conditions, best first: most coherent refusals; then the smaller dose, the
-    shallower layer, and a depth before the method's own choice.
+def preference(
+    coherent: float, garbled: float, beside: float, row: Row
+) -> tuple[float, bool, float, float, bool]:
+    """Sorts searched conditions, best first: most coherent refusals over those of random
+    directions as long at the same place (`beside`); then the smaller dose, the deeper layer, and a
+    depth before the method's own choice. All are shares.
 
     A control that refuses nowhere is taken at the largest dose that does not break the model: at
     the smallest, refusing nothing would say nothing.
     """
     control = is_control(row["source"])
+    gain = round(coherent if control else coherent - beside, 9)
     dose = -row["dose"] if control else row["dose"]
-    return (-coherent, control and garbled >= BREAKDOWN, dose, row["layer"], row["depth"] == FREE)
+    return (-gain, control and garbled >= BREAKDOWN, dose, -row["layer"], row["depth"] == FREE)
 
 
 def is_control(source: str) -> bool:
@@ -148,8 +152,24 @@ def _chosen(
     rows = [row for row in rows if depth in (None, row["depth"])]
     if not rows:
         return None
-    best = min(rows, key=lambda row: preference(row["coherent"], row["garbled"], row))
+    beside = random_beside(records(select(mine, phase="screen")), "coherent")
+
+    def preferred(row: Row) -> Any:
+        others = beside.get((row["depth"], row["dose"]), 0.0)
+        return preference(row["coherent"], row["garbled"], others, row)
+
+    best = min(rows, key=preferred)
     return {name: best[name] for name in PLACE}
+
+
+def random_beside(screened: Sequence[Row], share: str) -> dict[tuple[str, float], float]:
+    """Depth and dose → mean rate of the random directions there: equal doses in shares of the
+    residual norm are equal lengths."""
+    found: dict[tuple[str, float], list[float]] = {}
+    for row in screened:
+        if str(row["source"]).startswith("random"):
+            found.setdefault((row["depth"], row["dose"]), []).append(row[share])
+    return {place: float(np.mean(rates)) for place, rates in found.items()}
 
 
 def _controls(mine: pd.DataFrame) -> list[str]:
