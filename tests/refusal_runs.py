@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 
@@ -18,7 +19,7 @@ TEMPLATE = (
 SHARED = (
     "--dim-prompts 8 --cosmic-prompts 8 --selection-prompts 4 --validation-prompts 4 "
     "--test-prompts 4 --new-tokens 6 --search-tokens 6 --positions 2 --doses 0.05 0.1 "
-    "--screen-prompts 2 --screen-tokens 4 --kept-doses 1"
+    "--screen-prompts 2 --screen-tokens 4 --kept-doses 1 --span to_end --tokens all"
 )
 SWEEP = f"{SHARED} --random-directions 1 --depths 0.4 0.6 --one-round"
 
@@ -143,6 +144,61 @@ def begun(whole: Path, run: Path, keep: Callable[[str, list[str]], list[str]]) -
         lines = log.read_text().splitlines(keepends=True)
         log.write_text("".join(keep(log.parent.name, lines)))
     return run
+
+
+def ran(step: str, out: Path, models: Sequence[object], sizes: str) -> int:
+    """The status of a run with these options."""
+    from analyses.refusal.__main__ import main
+
+    return main([step, *options_of(models, out, sizes)])
+
+
+def of(run: Path, phase: str, model: str = "tiny") -> list[dict[str, Any]]:
+    """A model's rows of one phase."""
+    lines = (run / model / "rows.jsonl").read_text().splitlines()
+    return [row for row in map(json.loads, lines) if row["key"].startswith(f"{phase}|")]
+
+
+def best_of(run: Path, method: str, model: str = "tiny") -> dict[str, Any]:
+    """The method's row that is preferred on validation prompts, by the rule in `measuring`."""
+    import torch
+
+    from analyses.refusal.measuring import best_cell
+    from analyses.refusal.sources import Source
+    from tl_geometry.directions import Direction
+
+    mine = [row for row in of(run, "search", model) if row["source"] == method]
+    direction = Direction(torch.ones(2), 1, -1, method, None, {})
+    depths = {row["depth"] for row in mine}
+    among = [Source(method, depth, 0, direction) for depth in depths]
+    best = best_cell(mine, among, of(run, "screen", model))
+    (row,) = (row for row in mine if f"{method}|{row['depth']}|{row['dose']:g}" == best.key)
+    return row
+
+
+def killed_before(whole: Path, run: Path, key: str) -> Path:
+    """The run as it was before the first row with a key like this, half of which was written."""
+
+    def keep(model: str, lines: list[str]) -> list[str]:
+        if model != "tiny":
+            return lines
+        names = [json.loads(line)["key"] for line in lines]
+        at = next(k for k, name in enumerate(names) if name.startswith(key))
+        return [*lines[:at], lines[at][: len(lines[at]) // 2]]
+
+    return begun(whole, run, keep)
+
+
+def by_words(text: str, **_: Any) -> str:
+    """A judge who is of some opinion about the noise of a random model."""
+    return ("coherent", "garbled", "normal")[crc32(text.encode()) % 3]
+
+
+@pytest.fixture(scope="module")
+def opinion() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("analyses.refusal.saying.quality", by_words)
+        yield
 
 
 def everything(_: str, lines: list[str]) -> list[str]:

@@ -32,8 +32,9 @@ def by_size(job: Measuring) -> Searched:
 
 
 def validated(job: Measuring) -> Searched:
-    """DIM's direction at every depth, tried on validation prompts."""
+    """DIM's direction at every depth, tried on validation prompts beside the controls there: a
+    depth is preferred by what it adds over them."""
     config = job.task.config
     depths = config.depths_of(job.task.model.name)
     found = at_depths(job.subject, depths, {VALIDATES: job.scores(VALIDATES, depths)})
-    return job.tried(found, config.doses)
+    return job.tried([*found, *controls(job.subject, found)], config.doses)

@@ -78,7 +78,7 @@ def _families(plan: Plan, model: ModelPlan, n_layers: int) -> Work:
 def _sizes(plan: Plan, model: ModelPlan, n_layers: int) -> Work:
     config, depths = plan.config, len(plan.config.depths_of(model.name))
     methods, doses, random = len(config.methods), len(config.doses), config.random_directions
-    directions = depths + methods + random + 1
+    directions = depths * (random + 2) + methods - 1
     searched, kept = directions * doses, directions * _kept(plan)
     tested = 1 + methods * doses + methods * (1 + random) + random + 1
     answers = (*_search(plan, searched, kept), _test(plan, tested))
@@ -88,8 +88,9 @@ def _sizes(plan: Plan, model: ModelPlan, n_layers: int) -> Work:
 def _quantization(plan: Plan, model: ModelPlan, n_layers: int) -> Work:
     config, depths = plan.config, len(plan.config.depths_of(model.name))
     precisions = len(getattr(config, "precisions", ("none",)))
-    searched, tested = depths * len(config.doses), 3 * precisions - 1
-    answers = (*_search(plan, searched, depths * _kept(plan)), _test(plan, tested))
+    directions = depths * (config.random_directions + 2)
+    searched, tested = directions * len(config.doses), 3 * precisions - 1
+    answers = (*_search(plan, searched, directions * _kept(plan)), _test(plan, tested))
     return _work(plan, n_layers, 1, searched, tested, answers, 0, precisions)
 
 

@@ -58,6 +58,7 @@ COLUMNS = {
     }
     | {"dose_raw", "dose_unit", "dose_residual", "n", "coherent", "coherent_low", "coherent_high"}
     | {"garbled", "normal", "refusal_strict", "refusal_seed", "refusal_arditi"},
+    "bypass_controls": {"model", "kind", "source", "layer", "dose", "kl", "refusal_after", "n"},
     "directions": {"model", "source", "depth", "layer", "position", "score", "kl", "note"},
     "selection": {"model", "method", "layer", "position", "comply", "refuse", "bypass", "induce"},
     "cosines": {"model", "state", "depth_percent", "cosine"},
@@ -90,7 +91,7 @@ def test_a_run_leaves_tables_with_their_columns_and_a_summary(whole: Path) -> No
     counts = {"models attempted": 2, "models measured": 2, "missing": 0, "test prompts": 4}
     assert summary["counts"] == counts
     decided = len(frame(whole, "decisions"))
-    assert len(summary["headline"]) == 1 + 2 + 4 + len(frame(whole, "bypass")) + decided
+    assert len(summary["headline"]) == 1 + 2 * 2 + 4 + 2 + decided
     log = (whole / "FINDINGS_LOG.md").read_text()
     assert log.startswith("## families, run x") and log.count("\n* **") == decided
 
@@ -120,18 +121,19 @@ def test_every_condition_is_in_the_tables(whole: Path) -> None:
         for dose in (0.05, 0.1)
     }
     assert everything <= screened and {key[1] for key in screened - everything} <= {"free"}
-    # One dose of each method at each depth goes on, and one condition of each control.
+    # One dose of each method at each depth goes on, and as many conditions of each control.
     assert searched < screened
     kept = [(name, depth) for name, depth, _ in searched]
     for method in ("dim", "cosmic"):
         assert [kept.count((method, depth)) for depth in ("0.4", "0.6")] == [1, 1]
     for control in ("shuffled", "random 0"):
-        assert [name for name, _ in kept].count(control) == 1
+        assert [name for name, _ in kept].count(control) == 2
     tested = records(select(mine, phase="test"))
     sources = [r["source"] for r in tested]
     assert [sources.count(name) for name in ("none", "shuffled")] == [1, 1]
-    # At its own best, and as long as each method's best direction at the same place.
-    assert len([r for r in tested if r["source"] == "random 0"]) == 3
+    # At its own best, and as long as each method's best directions at the same places.
+    choices = frame(whole, "verdicts").query("model == 'tiny'")
+    assert len([r for r in tested if r["source"] == "random 0"]) == 1 + len(choices)
     for method in ("dim", "cosmic"):
         own = [r for r in tested if r["source"] == method]
         assert {r["depth"] for r in own} >= {"0.4", "0.6"}
@@ -184,7 +186,7 @@ def test_side_effects_that_choose_and_those_that_are_reported_are_on_other_texts
 ) -> None:
     chosen = {r["key"].split("|", 1)[1]: r for r in rows(whole) if r["key"][:8] == "bypass s"}
     for row in rows(whole):
-        if row["key"].startswith("bypass test"):
+        if row["key"].startswith("bypass test") and not row["source"].startswith("random"):
             assert row["nll_untouched"] != chosen[row["key"].split("|", 1)[1]]["nll_untouched"]
 
 
@@ -488,7 +490,7 @@ def test_a_dry_run_is_not_below_what_is_done(program: Program, whole: Path) -> N
         for row in rows(whole)
         if "answers" in row
     ]
-    generated += [2 * 7 * 2 * 2 * 20]  # kinds, layers, positions, prompts and tokens of candidates
+    generated += [2 * 5 * 2 * 2 * 20]  # kinds, layers, positions, prompts and tokens of candidates
     assert 0.6 < sum(generated) / int(line.rpartition(": ")[2].replace(",", "")) <= 1
 
 

@@ -302,7 +302,7 @@ def test_shuffled_labels_make_a_shorter_difference(subject: Subject, source: Sou
 
 
 def test_ways_to_take_refusal_away(subject: Subject, source: Source) -> None:
-    doses = (0.3, 0.1, 0.4, 0.2)
+    doses = (0.3, 0.1, 0.4, 0.2, 0.5)
     config = replace(subject.config, doses=doses, methods=("dim", "cosmic"))
     given = Subject(subject.model, config, subject.prompts)
     given.__dict__["means"] = subject.means
@@ -311,7 +311,8 @@ def test_ways_to_take_refusal_away(subject: Subject, source: Source) -> None:
     sources = [Source(name, depth, 19, source.direction) for name, depth in places]
     # Two states are best at the last token.
     scores: Any = {"linear": {7: [2], 9: [3]}, "affine": {8: [1]}}
-    found = list(ways(given, sources, scores))
+    induces = Source("dim", "0.4", 12, source.direction)
+    found = list(ways(given, sources, induces, scores))
     assert [way.key for way in found if way.source.depth == SEARCHED] == [
         "linear|dim -1|searched|8|0",
         "linear|dim -1|searched|6|0",
@@ -321,7 +322,7 @@ def test_ways_to_take_refusal_away(subject: Subject, source: Source) -> None:
     assert torch.equal(first.source.direction.vector, subject.means["dim"].direction(9, -1).vector)
     rest = {way.key for way in found if way.source.depth != SEARCHED}
     assert rest == {f"{kind}|{name}|{FREE}|19|0" for kind in scores for name in config.methods} | {
-        f"negative|dim|0.6|19|-{dose}" for dose in (0.1, 0.2, 0.3)
+        f"negative|dim|0.4|12|-{dose}" for dose in (0.1, 0.4)
     }
     assert len({way.key for way in found}) == len(found)
 

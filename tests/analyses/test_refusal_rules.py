@@ -17,7 +17,14 @@ from analyses.refusal.measuring import Measuring, Searched, best_cell
 from analyses.refusal.saying import Cell
 from analyses.refusal.sources import Source
 from analyses.refusal.subject import Subject
-from analyses.refusal.tables import Recorded, bypasses, conditions, effects, rates
+from analyses.refusal.tables import (
+    Recorded,
+    bypass_controls,
+    bypasses,
+    conditions,
+    effects,
+    rates,
+)
 from analyses.refusal.verdict import _chosen, layer_pattern, uncertain, verdict, verdict_table
 from analyses.requested import ModelPlan
 from tl_geometry.catalogue import ModelSpec
@@ -196,7 +203,7 @@ def test_what_is_tested_and_what_is_judged_are_chosen_alike_on_ties(seed: int) -
     assert (best.source.depth, best.dose) == (row["depth"], row["dose"])
 
 
-def test_ties_go_to_the_smaller_dose_then_the_shallower_layer_then_a_depth() -> None:
+def test_ties_go_to_the_smaller_dose_then_the_deeper_layer_then_a_depth() -> None:
     among = [source("dim", FREE, 4), source("dim", "0.6", 6), source("dim", "0.4", 4)]
 
     def best(*searched: Row) -> tuple[str, float]:
@@ -207,7 +214,7 @@ def test_ties_go_to_the_smaller_dose_then_the_shallower_layer_then_a_depth() -> 
     small, large = cell("dim", "0.6", 6, 0.02, 3), cell("dim", "0.4", 4, 0.05, 3)
     assert best(large, small) == best(small, large) == ("0.6", 0.02)
     shallow, deep = cell("dim", "0.4", 4, 0.05, 3), cell("dim", "0.6", 6, 0.05, 3)
-    assert best(deep, shallow) == best(shallow, deep) == ("0.4", 0.05)
+    assert best(deep, shallow) == best(shallow, deep) == ("0.6", 0.05)
     own = cell("dim", FREE, 4, 0.05, 3)
     assert best(own, shallow) == best(shallow, own) == ("0.4", 0.05)
     better = cell("dim", "0.6", 6, 0.1, 4)
@@ -313,13 +320,35 @@ def test_a_control_that_refuses_nowhere_is_tried_as_hard_as_language_allows() ->
     larger = cell("random 0", "0.6", 6, 0.1, 0, garbled=3)
     broken = cell("random 0", "0.2", 2, 0.2, 0, garbled=4)
     small = cell("random 0", "0.2", 2, 0.05, 0)
-    assert best_cell([small, broken, larger, large], among).key == "random 0|0.2|0.1"
-    assert best_cell([broken, larger, small], among).key == "random 0|0.6|0.1"
+    assert best_cell([small, broken, larger, large], among).key == "random 0|0.6|0.1"
+    assert best_cell([broken, large, small], among).key == "random 0|0.2|0.1"
     # A refusal decides before that, also for a control.
     refuses = cell("random 0", "0.6", 6, 0.05, 1, garbled=9)
     assert best_cell([large, refuses], among).key == "random 0|0.6|0.05"
     both = [broken, cell("random 0", "0.6", 6, 0.3, 0, garbled=9)]
     assert best_cell(both, among).key == "random 0|0.6|0.3"
+
+
+def test_preferred_is_what_adds_most_over_random_directions_at_the_same_place() -> None:
+    among = [source("dim", "0.2", 2), source("dim", "0.6", 6)]
+    loud, quiet = cell("dim", "0.2", 2, 0.1, 9), cell("dim", "0.6", 6, 0.1, 6)
+    screened = [cell(f"random {k}", "0.2", 2, 0.1, n) for k, n in enumerate((3, 7))]
+    assert best_cell([loud, quiet], among).key == "dim|0.2|0.1"
+    assert best_cell([loud, quiet], among, screened).key == "dim|0.6|0.1"  # 9 − 5 < 6
+    # The mean of all random directions, of that depth and dose, and of nothing else.
+    elsewhere = [cell("random 0", "0.2", 2, 0.2, 9), cell("shuffled", "0.2", 2, 0.1, 9)]
+    assert best_cell([loud, quiet], among, elsewhere).key == "dim|0.2|0.1"
+    assert best_cell([loud, quiet], among, screened[:1]).key == "dim|0.6|0.1"  # 9 − 3 = 6: deeper
+    # What is tested and what is judged are chosen alike.
+    for beside in ([], screened, elsewhere):
+        chosen = best_cell([loud, quiet], among, beside)
+        table = conditions([recorded(screen=beside, search=[loud, quiet])])
+        assert chosen.source is not None
+        assert _chosen(table, "dim") == {"depth": chosen.source.depth, "dose": chosen.dose}
+    # A control is not measured against itself.
+    own = [source("random 0", "0.2", 2), source("random 0", "0.6", 6)]
+    rows = [cell("random 0", "0.2", 2, 0.1, 3), cell("random 0", "0.6", 6, 0.1, 1)]
+    assert best_cell(rows, own, rows).key == "random 0|0.2|0.1"
 
 
 def test_a_better_test_row_changes_nothing_that_is_chosen() -> None:
@@ -487,6 +516,21 @@ def test_of_each_kind_the_way_is_told_that_all_rounds_together_chose() -> None:
     phases = {"bypass search": [first, later], "bypass test": [better_on_test, later]}
     table = bypasses([recorded(harmful=[PLAIN], **phases)])
     assert table["layer"].tolist() == [5]
+
+
+def test_the_null_of_a_bypass_is_the_chosen_way_with_random_directions() -> None:
+    way, other = taken_away(3, 0.05, plain=8), taken_away(5, 0.05, plain=4)
+    other |= {"kind": "affine"}
+    null = [way | {"source": "random 0"}, other | {"source": "random 0"}]
+    null.append(way | {"source": "random 1", "layer": 4})
+    one = recorded(
+        harmful=[PLAIN], **{"bypass search": [way, other], "bypass test": [way, other, *null]}
+    )
+    assert bypasses([one])["chosen"].tolist() == [True, False]
+    (row,) = bypass_controls([one]).to_dict("records")
+    assert (row["kind"], row["source"], row["layer"]) == ("linear", "random 0", 3)
+    without = recorded(harmful=[PLAIN], **{"bypass search": [way], "bypass test": [way]})
+    assert "model" in bypass_controls([without]) and bypass_controls([without]).empty
 
 
 def test_a_place_is_told_by_layer_percent_and_all_three_doses() -> None:
