@@ -96,7 +96,8 @@ def _as_good(row: Row) -> str:
     """Said where a control does as well: then the method found nothing of its own."""
     controls = {"a random direction": row["random_highest"], "shuffled labels": row["shuffled"]}
     equals = [name for name, rate in controls.items() if rate >= row["coherent_low"]]
-    return f" — {' and '.join(equals)} does as well" if equals else ""
+    do = "do" if len(equals) > 1 else "does"
+    return f" — {' and '.join(equals)} {do} as well after the same search" if equals else ""
 
 
 def _bypassed(tables: Tables) -> Iterator[str]:
