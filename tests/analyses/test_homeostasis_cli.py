@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import wandb
 from small_runs import frame, rows, tables
 
 NEVER = "analyses.homeostasis.recording.measure"
@@ -205,6 +206,7 @@ def test_tables_can_also_go_to_weights_and_biases(
 ):
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    wandb.teardown()  # it keeps the folder of the first run of a process
     start = quick("--wandb", "tests", "--pairs", 3)
     assert start.status == 0, start.log
     (sent,) = (tmp_path / "wandb").glob("offline-run-*")

@@ -304,6 +304,7 @@ def sent(
 
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    wandb.teardown()  # it keeps the folder of the first run of a process
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     init = wandb.init
 
