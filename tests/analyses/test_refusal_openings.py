@@ -175,3 +175,9 @@ def test_ties_go_to_the_earliest_position_and_then_to_the_lowest_layer() -> None
     for rule in ("arditi", "cosmic"):
         chosen = by_score(rule, layers, kl)  # pyright: ignore[reportArgumentType]
         assert (chosen.layer, chosen.position) == (6, -2)
+        # An earlier position goes before a lower layer.
+        late = {name: [0.1, 0.5] for name in same}
+        early = {name: [0.5, 0.1] for name in same}
+        crossed: Any = {7: early, 6: late}
+        chosen = by_score(rule, crossed, kl)  # pyright: ignore[reportArgumentType]
+        assert (chosen.layer, chosen.position) == (7, -2)
