@@ -163,7 +163,7 @@ def best_of(run: Path, method: str, model: str = "tiny") -> dict[str, Any]:
     """The method's row that is preferred on validation prompts, by the rule in `measuring`."""
     import torch
 
-    from analyses.refusal.measuring import best_cell
+    from analyses.refusal.searched import best_cell
     from analyses.refusal.sources import Source
     from tl_geometry.directions import Direction
 

@@ -21,7 +21,6 @@ import tyro
 from analyses.cli import BAD_INPUT, OK, SOME_FAILED, log_to_terminal, parse
 from analyses.refusal.config import (
     CUT_SHORT,
-    PRESETS,
     Decide,
     Families,
     Quantization,
@@ -30,6 +29,7 @@ from analyses.refusal.config import (
     Steered,
     Verify,
 )
+from analyses.refusal.presets import PRESETS
 from analyses.starting import carried_out, status_of
 
 STEPS: dict[str, tuple[type[Any], str]] = {

@@ -5,8 +5,9 @@ from typing import Any
 
 from analyses.refusal import bypass
 from analyses.refusal.config import FREE, Families
-from analyses.refusal.measuring import Measuring, Searched, best_cell, coherent, ok
+from analyses.refusal.measuring import Measuring, ok
 from analyses.refusal.saying import Cell
+from analyses.refusal.searched import Searched, best_cell, coherent
 from analyses.refusal.sources import random_like
 from analyses.refusal.verdict import PARTIAL, WORKS
 from tl_geometry.edits import Kind

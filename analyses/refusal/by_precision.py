@@ -8,8 +8,9 @@ from pathlib import Path
 
 from analyses.refusal.by_size import VALIDATES, validated
 from analyses.refusal.config import Quantization
-from analyses.refusal.measuring import Measuring, Searched, Task, loaded, ok
+from analyses.refusal.measuring import Measuring, Task, loaded, ok
 from analyses.refusal.saying import Cell
+from analyses.refusal.searched import Searched
 from analyses.refusal.sources import Source
 from analyses.refusal.subject import Subject
 from analyses.work import why

@@ -1,7 +1,8 @@
 """One size of a family: its own layer first, then every dose there."""
 
-from analyses.refusal.measuring import Measuring, Searched
+from analyses.refusal.measuring import Measuring
 from analyses.refusal.saying import Cell
+from analyses.refusal.searched import Searched
 from analyses.refusal.sources import at_depths, controls, random_like
 
 VALIDATES = "dim"

@@ -1,9 +1,9 @@
 """Settings of the refusal analyses. No torch here, so that `--help` is quick."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import tyro
 
@@ -151,21 +151,6 @@ class Families(Steered):
         check_doses((*self.extra_doses, *self.fallback_doses))
 
 
-PLAN: Any = {"dose_unit": "unit", "span": "to_end", "tokens": "all"}
-"""How the plan adds a direction: so many times the unit vector, from the layer on, everywhere."""
-SEED = Families(
-    models=("gemma-2-9b", "phi-3.5-mini", "llama-3-8b", "mistral-7b-v0.3"),
-    dim_prompts=5,
-    cosmic_prompts=50,
-    positions=1,
-    **PLAN,
-    doses=(15.0,),
-    extra_doses=(10.0, 20.0, 25.0),
-    fallback_doses=(5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 50.0),
-    preset="seed",
-)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Sizes(Steered):
     """Does refusal come easier or harder in larger models of one family?"""
@@ -177,16 +162,6 @@ class Sizes(Steered):
     """`seed`: the plan's four Qwen models; multiples of the unit vector around 15."""
 
 
-SIZES_SEED = replace(
-    Sizes(),
-    models=("qwen2.5-3b", "qwen2.5-7b", "qwen2.5-14b", "qwen2.5-32b"),
-    dim_prompts=5,
-    cosmic_prompts=50,
-    positions=1,
-    **PLAN,
-    doses=(10.0, 15.0, 20.0, 25.0),
-    preset="seed",
-)
 Precision = Literal["none", "int8", "nf4"]
 
 
@@ -212,16 +187,6 @@ class Quantization(Steered):
         if self.quantization != "none":
             raise ValueError("--quantization is what this step compares: use --precisions")
 
-
-QUANTIZATION_SEED = replace(
-    Quantization(),
-    models=("qwen2.5-3b", "qwen2.5-7b", "qwen2.5-32b"),
-    dim_prompts=5,
-    positions=1,
-    **PLAN,
-    doses=(15.0,),
-    preset="seed",
-)
 
 CUT_SHORT = ("--test-prompts",)
 """Options that --limit stands in for."""
@@ -260,11 +225,6 @@ class Rate:
     """Also write the figures in these formats (needs Chromium)."""
 
 
-VERIFY_SEED = replace(
-    Verify(), models=("qwen2.5-7b",), depths=(0.6,), **PLAN, doses=(15.0,), preset="seed"
-)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Decide:
     """What do the plan's rules say to do with what was found?"""
@@ -277,11 +237,3 @@ class Decide:
     """The same of `quantization`."""
     out: Path | None = None
     """Folder of the runs. Default: runs/refusal."""
-
-
-PRESETS = {
-    "verify": {"seed": VERIFY_SEED},
-    "families": {"seed": SEED},
-    "sizes": {"seed": SIZES_SEED},
-    "quantization": {"seed": QUANTIZATION_SEED},
-}

@@ -10,7 +10,8 @@ from analyses.refusal.by_precision import by_precision
 from analyses.refusal.by_size import by_size
 from analyses.refusal.config import Families, Quantization, Sizes, Steered
 from analyses.refusal.effort import timed
-from analyses.refusal.measuring import Measuring, Searched, Task, loaded, smoke
+from analyses.refusal.measuring import Measuring, Task, loaded, smoke
+from analyses.refusal.searched import Searched
 from analyses.refusal.sources import Source
 from analyses.work import why, without_nan
 from tl_geometry.runs import open_model_record

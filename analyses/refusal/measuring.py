@@ -11,6 +11,7 @@ from analyses.refusal.config import Steered
 from analyses.refusal.effects import side_effects, steered_with
 from analyses.refusal.plan import Prompts
 from analyses.refusal.saying import Cell, say
+from analyses.refusal.searched import Searched, ranked
 from analyses.refusal.sources import (
     Source,
     as_scores,
@@ -20,7 +21,6 @@ from analyses.refusal.sources import (
     states,
 )
 from analyses.refusal.subject import Subject
-from analyses.refusal.verdict import preference, random_beside
 from analyses.requested import ModelPlan, load
 from analyses.work import Result, without_nan, work_off
 from tl_geometry.prompts import Request
@@ -64,67 +64,6 @@ def smoke(subject: Subject) -> None:
     (said,) = say(subject, [cell], prompts.search[1][:1], 1)
     if len(said["answers"]) != 1:
         raise RuntimeError("one steered token was asked for and none came")
-
-
-@dataclass(frozen=True)
-class Searched:
-    """Directions that were tried on validation prompts, and what each made the model say."""
-
-    sources: Sequence[Source]
-    rows: Sequence[Mapping[str, Any]]
-    missing: Mapping[str, str]
-    """Methods without a direction of their own choice, and why."""
-    screened: Sequence[Mapping[str, Any]] = ()
-    """What each made the model say when only a few prompts were asked."""
-
-    @property
-    def keys(self) -> set[str]:
-        return {row["key"] for row in (*self.screened, *self.rows)}
-
-    def best(self, *names: str, depth: str | None = None) -> Cell:
-        """The preferred direction and dose of these sources, at one depth or at any."""
-        among = [s for s in self.sources if s.name in names and depth in (None, s.depth)]
-        return best_cell(self.rows, among, self.screened)
-
-    @property
-    def names(self) -> list[str]:
-        return list(dict.fromkeys(source.name for source in self.sources))
-
-
-def best_cell(
-    searched: Sequence[Mapping[str, Any]],
-    among: Sequence[Source],
-    screened: Sequence[Mapping[str, Any]] = (),
-) -> Cell:
-    """Direction and dose that are preferred by what they do on validation prompts."""
-    return ranked(searched, among, screened)[0]
-
-
-def ranked(
-    rows: Sequence[Mapping[str, Any]],
-    among: Sequence[Source],
-    screened: Sequence[Mapping[str, Any]],
-) -> list[Cell]:
-    """Conditions of these sources, best first; random directions are taken from the screening."""
-    by_place = {(source.name, source.depth): source for source in among}
-    mine = [row for row in rows if (row["source"], row["depth"]) in by_place]
-    beside = random_beside([{**row, "share": rate(row, "coherent")} for row in screened], "share")
-
-    def preferred(row: Mapping[str, Any]) -> Any:
-        others = beside.get((row["depth"], row["dose"]), 0.0)
-        return preference(rate(row, "coherent"), rate(row, "garbled"), others, row)
-
-    best = sorted(mine, key=preferred)
-    return [Cell(by_place[row["source"], row["depth"]], row["dose"]) for row in best]
-
-
-def rate(row: Mapping[str, Any], quality: str) -> float:
-    """Share of a record's answers."""
-    return sum(answer["quality"] == quality for answer in row["answers"]) / len(row["answers"])
-
-
-def coherent(row: Mapping[str, Any]) -> int:
-    return sum(answer["quality"] == "coherent" for answer in row["answers"])
 
 
 @dataclass(eq=False)

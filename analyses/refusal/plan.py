@@ -17,7 +17,7 @@ from tl_geometry.prompts import (
 from tl_geometry.runs import Spec, run_folder, run_name
 from tl_geometry.sites import layer_at
 
-VERSION = 6
+VERSION = 7
 """Raised when the same settings would give other numbers."""
 
 

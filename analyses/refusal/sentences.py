@@ -86,8 +86,9 @@ def _random(row: Row) -> str:
     if pd.isna(row["random_highest"]):
         return f", shuffled labels {row['shuffled']:.0%}"
     return (
-        f", random directions at this place and length {row['random_same_dose_highest']:.0%} at "
-        f"most ({row['random_same_dose_garbled']:.0%} garbled), at their own best "
+        f", random directions at this place and length {row['random_same_dose_mean']:.0%} on "
+        f"average and {row['random_same_dose_highest']:.0%} at most "
+        f"({row['random_same_dose_garbled']:.0%} garbled), at their own best "
         f"{row['random_highest']:.0%}, shuffled labels {row['shuffled']:.0%}"
     )
 

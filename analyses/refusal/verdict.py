@@ -19,9 +19,9 @@ Row = Mapping[str, Any]
 def preference(
     coherent: float, garbled: float, beside: float, row: Row
 ) -> tuple[float, bool, float, float, bool]:
-    """Sorts searched conditions, best first: most coherent refusals over those of random
-    directions as long at the same place (`beside`); then the smaller dose, the deeper layer, and a
-    depth before the method's own choice. All are shares.
+    """Sorts searched conditions, best first: most coherent refusals over those of the
+    best random direction as long at the same place (`beside`); then the smaller dose, the deeper
+    layer, and a depth before the method's own choice. All are shares.
 
     A control that refuses nowhere is taken at the largest dose that does not break the model: at
     the smallest, refusing nothing would say nothing.
@@ -163,13 +163,14 @@ def _chosen(
 
 
 def random_beside(screened: Sequence[Row], share: str) -> dict[tuple[str, float], float]:
-    """Depth and dose → mean rate of the random directions there: equal doses in shares of the
+    """Depth and dose → highest rate of any random direction there: equal doses in shares of the
     residual norm are equal lengths."""
-    found: dict[tuple[str, float], list[float]] = {}
+    found: dict[tuple[str, float], float] = {}
     for row in screened:
         if str(row["source"]).startswith("random"):
-            found.setdefault((row["depth"], row["dose"]), []).append(row[share])
-    return {place: float(np.mean(rates)) for place, rates in found.items()}
+            place = row["depth"], row["dose"]
+            found[place] = max(row[share], found.get(place, 0.0))
+    return found
 
 
 def _controls(mine: pd.DataFrame) -> list[str]:

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from analyses.refusal import cost as module
-from analyses.refusal.config import PRESETS, Families
+from analyses.refusal.config import Families
 from analyses.refusal.cost import cost, share_of
 from analyses.refusal.counts import PROMPT, Answers, Work, work_of
 from analyses.refusal.estimate import CPU, GPUS, Device, Load, rows_that_fit, seconds
 from analyses.refusal.plan import Plan, make_plan
+from analyses.refusal.presets import PRESETS
 from analyses.refusal.shapes import PUBLISHED, Shape, shape_of
 from analyses.requested import ModelPlan
 from tl_geometry.catalogue import MODELS, empty_model, resolve, size_of

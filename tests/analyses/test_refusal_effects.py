@@ -26,10 +26,10 @@ from analyses.refusal.bypass import (
 )
 from analyses.refusal.config import FREE, Families
 from analyses.refusal.effects import side_effects, steered_with, without_direction
-from analyses.refusal.measuring import best_cell
 from analyses.refusal.openings import PARTED, Opening
 from analyses.refusal.plan import make_plan
 from analyses.refusal.saying import Cell, Held, moved_to_harmless, say, say_edited
+from analyses.refusal.searched import best_cell
 from analyses.refusal.sources import Source, controls, random_like
 from analyses.refusal.subject import Subject
 from analyses.refusal.verify import TOLERANCE, recomputed

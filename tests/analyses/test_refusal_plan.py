@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from analyses.refusal.config import LOW_PRIORITY, PRESETS, SEED, Families, Verify
+from analyses.refusal.config import LOW_PRIORITY, Families, Verify
 from analyses.refusal.plan import Plan, Prompts, make_plan, prompts
+from analyses.refusal.presets import PRESETS, SEED
 from analyses.refusal.verify import as_families
 from tl_geometry.catalogue import identity, resolve, size_of
 from tl_geometry.prompts import NeutralText, Request, load_neutral, load_requests

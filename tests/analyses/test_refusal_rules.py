@@ -13,8 +13,9 @@ import torch
 from analyses.refusal import bypass
 from analyses.refusal.by_family import _tested
 from analyses.refusal.config import FREE, Families, Method
-from analyses.refusal.measuring import Measuring, Searched, best_cell
+from analyses.refusal.measuring import Measuring
 from analyses.refusal.saying import Cell
+from analyses.refusal.searched import Searched, best_cell
 from analyses.refusal.sources import Source
 from analyses.refusal.subject import Subject
 from analyses.refusal.tables import (
@@ -332,13 +333,13 @@ def test_a_control_that_refuses_nowhere_is_tried_as_hard_as_language_allows() ->
 def test_preferred_is_what_adds_most_over_random_directions_at_the_same_place() -> None:
     among = [source("dim", "0.2", 2), source("dim", "0.6", 6)]
     loud, quiet = cell("dim", "0.2", 2, 0.1, 9), cell("dim", "0.6", 6, 0.1, 6)
-    screened = [cell(f"random {k}", "0.2", 2, 0.1, n) for k, n in enumerate((3, 7))]
+    screened = [cell(f"random {k}", "0.2", 2, 0.1, n) for k, n in enumerate((7, 3))]
     assert best_cell([loud, quiet], among).key == "dim|0.2|0.1"
-    assert best_cell([loud, quiet], among, screened).key == "dim|0.6|0.1"  # 9 − 5 < 6
-    # The mean of all random directions, of that depth and dose, and of nothing else.
+    assert best_cell([loud, quiet], among, screened).key == "dim|0.6|0.1"  # 9 − 7 < 6
+    # The best random direction, of that depth and dose, and of nothing else.
     elsewhere = [cell("random 0", "0.2", 2, 0.2, 9), cell("shuffled", "0.2", 2, 0.1, 9)]
     assert best_cell([loud, quiet], among, elsewhere).key == "dim|0.2|0.1"
-    assert best_cell([loud, quiet], among, screened[:1]).key == "dim|0.6|0.1"  # 9 − 3 = 6: deeper
+    assert best_cell([loud, quiet], among, screened[1:]).key == "dim|0.6|0.1"  # 9 − 3 = 6: deeper
     # What is tested and what is judged are chosen alike.
     for beside in ([], screened, elsewhere):
         chosen = best_cell([loud, quiet], among, beside)

@@ -21,8 +21,9 @@ from refusal_runs import (  # noqa: F401 - fixtures are used by name
 )
 from small_runs import frame, rows, tables
 
-from analyses.refusal.config import PRESETS, Quantization, Sizes
+from analyses.refusal.config import Quantization, Sizes
 from analyses.refusal.plan import make_plan
+from analyses.refusal.presets import PRESETS
 from figures.rows import records, select
 
 SIZES = f"{SHARED} --depths 0.4 0.6 --random-directions 1 --skip-verification"

@@ -11,8 +11,9 @@ import torch
 from analyses.refusal import by_size as sizes
 from analyses.refusal.by_family import in_part
 from analyses.refusal.config import Families, Sizes
-from analyses.refusal.measuring import Measuring, Searched
+from analyses.refusal.measuring import Measuring
 from analyses.refusal.saying import Cell
+from analyses.refusal.searched import Searched
 from analyses.refusal.sources import Source
 from analyses.refusal.subject import Subject
 from tl_geometry.directions import Direction
