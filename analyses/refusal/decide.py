@@ -95,6 +95,16 @@ def _log(runs: dict[str, Path | None], table: pd.DataFrame) -> Iterator[str]:
     names = ", ".join(path.name for path in runs.values() if path is not None)
     yield from findings(f"{now}: {names}", records(table))
     yield from (f"Not finished yet: {step}." for step, path in runs.items() if path is None)
+    yield from (_unmeasured(step, path) for step, path in runs.items() if path and _lost(path))
+
+
+def _lost(folder: Path) -> int:
+    """How many models the run could not measure; a budget that is spent leaves some, too."""
+    return read_json(folder / "summary.json").get("counts", {}).get("missing", 0)
+
+
+def _unmeasured(step: str, folder: Path) -> str:
+    return f"{step}: {_lost(folder)} model(s) not measured, see table `missing` of {folder.name}."
 
 
 def _summary(runs: dict[str, Path | None], table: pd.DataFrame) -> dict[str, Any]:

@@ -17,14 +17,17 @@ from analyses.refusal.verify import code_version
 Row = dict[str, Any]
 
 
-def finished(out: Path, name: str, step: str, age: float, action: str = "") -> Path:
+def finished(
+    out: Path, name: str, step: str, age: float, action: str = "", missing: int = 0
+) -> Path:
     """A finished run with one decision, so many seconds old."""
     folder = out / name
     (folder / "tables").mkdir(parents=True)
     decided = decision_table([Decision("5.1", "m", action or f"as {name} says", "since")])
     decided.to_csv(folder / "tables" / "decisions.csv", index=False)
     summary = folder / "summary.json"
-    summary.write_text(json.dumps({"spec": {"step": step}}))
+    counts = {"missing": missing}
+    summary.write_text(json.dumps({"spec": {"step": step}, "counts": counts}))
     moment = summary.stat().st_mtime - age
     os.utime(summary, (moment, moment))
     return folder
@@ -54,6 +57,14 @@ def test_the_newest_run_of_each_step_is_gathered_and_what_is_missing_said(out: P
     summary = json.loads((out / "decisions" / "summary.json").read_text())
     assert summary["spec"]["runs"] == {"families": "newer", "sizes": "sized"}
     assert summary["counts"] == {"steps finished": 2, "missing": 1}
+
+
+def test_a_run_that_lacks_models_is_said_to(out: Path) -> None:
+    finished(out, "stopped", "families", 1, missing=2)
+    finished(out, "whole", "sizes", 1)
+    log = decide(Decide(out=out)).text
+    assert "families: 2 model(s) not measured, see table `missing` of stopped." in log
+    assert "sizes:" not in log
 
 
 def test_a_verification_is_no_sweep_of_families_however_new(out: Path) -> None:
