@@ -363,7 +363,7 @@ def test_every_test_sees_an_effect_and_dispersion_does_not_take_a_shift_for_one(
     assert auc_null(-x.sum(axis=1), labels, drawn).p > 0.99
     assert dispersion(x, labels, drawn).p > 0.01
     wide = np.where(labels[:, None], 3.0, 1.0) * planted(43, shift=0.0)[0]
-    assert dispersion(wide, labels, drawn).p == 1 / 500
+    assert dispersion(wide, labels, drawn).p == dispersion(wide, ~labels, ~drawn).p == 1 / 500
     assert dispersion(wide, labels, drawn).observed == pytest.approx(3.0, rel=0.25)
     assert eta_null(wide, labels, drawn).p > 0.01
 
