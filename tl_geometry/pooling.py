@@ -35,7 +35,7 @@ def pooled_states(
     """
     sites.check_layers(layers, model.cfg.n_layers)
     _check(model, prompts)
-    kept = {
+    kept: dict[Pool, Tensor] = {
         pool: torch.empty(len(prompts), len(layers), model.cfg.d_model, dtype=torch.float32)
         for pool in pools
     }
