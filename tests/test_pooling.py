@@ -5,7 +5,7 @@ import torch
 
 from tl_geometry import sites
 from tl_geometry.models import load_model
-from tl_geometry.pooling import pooled_states
+from tl_geometry.pooling import pooled_at, pooled_states
 from tl_geometry.tokens import encode, pad
 
 TEXTS = ["The farmer sings.", "Tell the old farmer that you care, and help with the work.", "Go"]
@@ -18,7 +18,8 @@ def loaded(request: pytest.FixtureRequest) -> object:
 
 def test_states_are_those_of_each_text_alone(loaded) -> None:  # type: ignore[no-untyped-def]
     prompts, layers = encode(loaded, TEXTS), (0, 5, loaded.cfg.n_layers - 1)
-    found = pooled_states(loaded, prompts, layers, batch_size=2)
+    pools = ("mean", "last", "mean_with_bos")
+    found = pooled_states(loaded, prompts, layers, pools, batch_size=2)
     for i, ids in enumerate(prompts):
         batch = pad(loaded, [ids])
         first = int(ids[0] == loaded.tokenizer.bos_token_id)
@@ -33,6 +34,8 @@ def test_states_are_those_of_each_text_alone(loaded) -> None:  # type: ignore[no
             torch.testing.assert_close(found["last"][i, k], alone[-1], atol=scale, rtol=0)
             mean = alone[first:].mean(0)
             torch.testing.assert_close(found["mean"][i, k], mean, atol=scale, rtol=0)
+            whole = alone.mean(0)
+            torch.testing.assert_close(found["mean_with_bos"][i, k], whole, atol=scale, rtol=0)
 
 
 def test_blocks_behind_the_last_layer_do_not_run(loaded) -> None:  # type: ignore[no-untyped-def]
@@ -57,3 +60,16 @@ def test_what_cannot_be_pooled_is_refused(loaded) -> None:  # type: ignore[no-un
     if loaded.tokenizer.bos_token_id is not None:
         with pytest.raises(ValueError, match="no token of its own"):
             pooled_states(loaded, [[loaded.tokenizer.bos_token_id]], (0,))
+
+
+def test_several_hooks_are_read_in_one_pass(loaded) -> None:  # type: ignore[no-untyped-def]
+    last = loaded.cfg.n_layers - 1
+    prompts = encode(loaded, TEXTS)
+    name = sites.hidden_state(loaded, last)
+    behind, before = pooled_at(loaded, prompts, [(name, "last"), (sites.resid_post(last), "last")])
+    torch.testing.assert_close(before, pooled_states(loaded, prompts, (last,))["last"][:, 0])
+    with torch.inference_mode():
+        logits = loaded(pad(loaded, [prompts[1]]).ids)[0, -1]
+    # Behind the final norm only the unembedding is left.
+    assert torch.corrcoef(torch.stack([loaded.unembed(behind[1]), logits]))[0, 1] > 0.999
+    assert not torch.allclose(behind, before)
