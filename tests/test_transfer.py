@@ -88,6 +88,16 @@ def test_ridge_chooses_and_fits_as_scikit_learn_does(states, rng) -> None:  # ty
     np.testing.assert_allclose(fitted.carry_states(states), theirs.predict(states), rtol=1e-6)
 
 
+def test_the_choice_of_the_penalty_knows_that_the_mean_is_fitted_too(rng) -> None:  # type: ignore[no-untyped-def]
+    """With few texts: without the mean's share of the leverage some of these are chosen wrong."""
+    for _ in range(60):
+        source, target = rng.standard_normal((6, 3)), rng.standard_normal((6, 2)) * (3, 1)
+        target = target + source[:, :2]
+        unit = np.square(np.linalg.svd(source - source.mean(0), compute_uv=False)).mean()
+        theirs = RidgeCV([p * unit for p in PENALTIES]).fit(source, target)
+        assert ridge(source)(target).penalty * unit == pytest.approx(theirs.alpha_)
+
+
 def test_ridge_with_fewer_texts_than_dimensions_is_scikit_learns(rng) -> None:  # type: ignore[no-untyped-def]
     source, target = rng.standard_normal((12, 40)), rng.standard_normal((12, 6))
     unit = np.square(np.linalg.svd(source - source.mean(0), compute_uv=False)[:11]).mean()
@@ -150,6 +160,13 @@ def test_r2_is_scikit_learns_where_both_means_are_the_same(states, rng) -> None:
         fitted = fit(states)(target)
         expected = r2_score(target, fitted.carry_states(states), multioutput="variance_weighted")
         assert held_out_r2(fitted, states, target, weights).estimate == pytest.approx(expected)
+
+
+def test_a_map_that_only_knows_the_mean_of_the_fit_has_r2_0(states, rng) -> None:  # type: ignore[no-untyped-def]
+    """Also on texts with another mean, which it could not know."""
+    nothing = LinearMap(np.zeros((D, D)), states.mean(0), states.mean(0))
+    shifted = states[:20] + 30
+    assert held_out_r2(nothing, shifted, shifted, simple_weights(20, 50, rng)).estimate == 0
 
 
 def test_r2_is_1_for_a_planted_rotation_and_not_above_0_for_noise(rng) -> None:  # type: ignore[no-untyped-def]
