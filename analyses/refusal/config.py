@@ -68,8 +68,9 @@ class Steered(Budgeted, Common):
     falls apart only after a whole sentence."""
     random_directions: int = 5
     """Random directions of equal length that get the same search."""
-    executor: Literal["serial", "processes", "ray"] = "serial"
-    """Models one after the other, side by side on this machine, or on a Ray cluster."""
+    executor: Literal["auto", "serial", "processes", "ray"] = "auto"
+    """Models one after the other, side by side on this machine, or on a Ray cluster. `auto`: side
+    by side for four models and more on a machine without a GPU, else one after the other."""
     wandb: str | None = None
     """Weights & Biases project to send every model and method to as a run; `plan`: the plan's own
     project of this step."""

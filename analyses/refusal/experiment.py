@@ -22,7 +22,8 @@ from analyses.refusal.summary import summarize
 from analyses.refusal.verdict import PARTIAL
 from analyses.results import Results
 from figures.rows import records
-from tl_geometry.execute import Outcome, Task, execute
+from tl_geometry.execute import Executor, Outcome, Task, execute
+from tl_geometry.models import chosen_device
 from tl_geometry.runs import Run, open_run
 
 log = logging.getLogger(__name__)
@@ -117,8 +118,20 @@ def _measured(
     def noted(outcome: Outcome) -> None:
         log.info("%s: %s", outcome.key, outcome.reason or outcome.value or "measured")
 
+    executor = executor_of(config, len(jobs))
     outcomes = execute(
-        measure_model, jobs, executor=config.executor, workers=config.workers, on_done=noted
+        measure_model, jobs, executor=executor, workers=config.workers, on_done=noted
     )
     reasons = {outcome.key: outcome.reason or outcome.value for outcome in outcomes}
     return failed | {name: reason for name, reason in reasons.items() if reason}
+
+
+MANY = 4
+"""So many models are worth the half minute that starting a worker takes."""
+
+
+def executor_of(config: Steered, models: int) -> Executor:
+    if config.executor != "auto":
+        return config.executor
+    apart = chosen_device(config.device) == "cpu" and models >= MANY and config.workers > 1
+    return "processes" if apart else "serial"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from analyses.refusal.config import LOW_PRIORITY, Families, Verify
+from analyses.refusal.experiment import executor_of
 from analyses.refusal.plan import Plan, Prompts, make_plan, prompts
 from analyses.refusal.presets import PRESETS, SEED
 from analyses.refusal.verify import as_families
@@ -339,3 +340,25 @@ def test_lists_take_commas_and_spaces() -> None:
     one, other = (read(["families", *given]) for given in (commas, spaces))
     assert one == other and isinstance(one, Families)
     assert (one.depths, one.doses) == ((0.4, 0.6), (0.1, 0.2))
+
+
+# --- side by side ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "models", "executor"),
+    [
+        ({}, 7, "processes"),
+        ({}, 3, "serial"),
+        ({"workers": 1}, 7, "serial"),
+        ({"device": "cuda"}, 7, "serial"),
+        ({"executor": "serial"}, 7, "serial"),
+        ({"executor": "ray"}, 1, "ray"),
+    ],
+)
+def test_many_models_go_side_by_side_where_there_is_no_gpu(
+    settings: dict[str, Any], models: int, executor: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = "analyses.refusal.experiment.chosen_device"
+    monkeypatch.setattr(chosen, lambda device: device or "cpu")
+    assert executor_of(Families(**settings), models) == executor
