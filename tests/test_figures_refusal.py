@@ -314,7 +314,7 @@ def test_depths_are_stacked_and_leave_controls_and_the_own_rule_out(drawn: Any) 
     assert list(hatched.x) == list(whole.x) != list(marks(figure, "COSMIC, coherent")[0].x)
     (above, _) = marks(figure, "DIM, chosen")
     assert list(above.x) == [whole.x[1]]
-    assert figure.layout.xaxis.ticktext == ("20 %<br>2", "40 %<br>4", "60 %<br>6")
+    assert figure.layout.xaxis.ticktext == ("20<br>2", "40<br>4", "60<br>6")
     assert "DIM in 2 of 2 models (40 % of the depth), COSMIC in 0 of 2" in title(figure)
 
 

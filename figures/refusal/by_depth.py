@@ -32,7 +32,7 @@ def by_depth(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
         if col == 1:
             figure.update_yaxes(title_text="of answers, %", row=row, col=col)
         if row == last[col]:
-            figure.update_xaxes(title_text="depth (below: its block)", row=row, col=col)
+            figure.update_xaxes(title_text="depth, % (below: its block)", row=row, col=col)
     add_keys(figure, looks)
     figure.update_layout(barmode="overlay")
     notes = failed_notes(tables)
@@ -88,7 +88,7 @@ def _aside(m: int, n: int) -> float:
 def _tick(rows: pd.DataFrame) -> str:
     cell = records(rows)[0]
     block = "" if absent(cell["layer"]) else f"<br>{cell['layer']:.0f}"
-    return f"{number(100 * cell['share'])} %{block}"
+    return f"{number(100 * cell['share'])}{block}"
 
 
 def _title(table: pd.DataFrame, looks: Mapping[str, Look]) -> str:
