@@ -16,6 +16,7 @@ from tl_geometry.transfer import (
     held_out_r2,
     matched_layers,
     procrustes,
+    r2,
     random_map,
     random_vector,
     ridge,
@@ -153,20 +154,32 @@ def test_what_the_texts_do_not_show_is_carried_nowhere(rng) -> None:  # type: ig
             fitted.carry(unseen)
 
 
-def test_r2_is_scikit_learns_where_both_means_are_the_same(states, rng) -> None:  # type: ignore[no-untyped-def]
+def test_r2_is_scikit_learns(states, rng) -> None:  # type: ignore[no-untyped-def]
     target = states @ rng.standard_normal((D, 4)) + 30 * rng.standard_normal((N, 4))
     weights = simple_weights(N, 200, rng)
     for fit in FITS.values():
         fitted = fit(states)(target)
         expected = r2_score(target, fitted.carry_states(states), multioutput="variance_weighted")
         assert held_out_r2(fitted, states, target, weights).estimate == pytest.approx(expected)
+        assert r2(fitted, states, target) == pytest.approx(expected)
 
 
-def test_a_map_that_only_knows_the_mean_of_the_fit_has_r2_0(states, rng) -> None:  # type: ignore[no-untyped-def]
-    """Also on texts with another mean, which it could not know."""
+def test_a_map_that_only_knows_the_mean_of_the_fit_has_r2_0_or_below(states, rng) -> None:  # type: ignore[no-untyped-def]
+    """Below where the held-out texts have another mean: to know that is not to know the texts."""
     nothing = LinearMap(np.zeros((D, D)), states.mean(0), states.mean(0))
-    shifted = states[:20] + 30
-    assert held_out_r2(nothing, shifted, shifted, simple_weights(20, 50, rng)).estimate == 0
+    assert r2(nothing, states, states) == pytest.approx(0)
+    apart = np.square(np.full(D, 30.0)).sum() * N / np.square(states - states.mean(0)).sum()
+    assert r2(nothing, states + 30, states + 30) == pytest.approx(-apart)
+
+
+def test_r2_of_resamples_is_that_of_the_repeated_texts(states, rng) -> None:  # type: ignore[no-untyped-def]
+    target = states @ rng.standard_normal((D, 4)) + 30 * rng.standard_normal((N, 4))
+    fitted = ridge(states)(target)
+    weights = simple_weights(N, 5, rng)
+    found = held_out_r2(fitted, states, target, weights)
+    for drawn, replicate in zip(weights, found.replicates, strict=True):
+        rows = np.repeat(np.arange(N), drawn.astype(int))
+        assert replicate == pytest.approx(r2(fitted, states[rows], target[rows]))
 
 
 def test_r2_is_1_for_a_planted_rotation_and_not_above_0_for_noise(rng) -> None:  # type: ignore[no-untyped-def]
@@ -238,7 +251,7 @@ def test_r2_and_cosines_that_are_undefined_are_refused(states, rng) -> None:  # 
     fitted = procrustes(states)(states)
     weights = simple_weights(2, 20, rng)
     with pytest.raises(ValueError, match="undefined"):
-        held_out_r2(fitted, states[:2], np.repeat(fitted.target_mean[None], 2, 0), weights)
+        held_out_r2(fitted, states[:2], np.ones((2, D)), weights)
     with pytest.raises(ValueError, match="do not pair"):
         held_out_r2(fitted, states[:2], states[:3], weights)
     with pytest.raises(ValueError, match="undefined"):

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from scipy.linalg import svd
 
 from tl_geometry.bootstrap import BootstrapResult, bca
-from tl_geometry.resampling import check_finite, ratio_of
+from tl_geometry.resampling import check_finite
 from tl_geometry.sites import check_layers, layer_at
 
 PENALTIES = tuple(float(10.0**k) for k in np.arange(-6, 4.5, 0.5))
@@ -160,20 +160,45 @@ def held_out_r2(
     target: Float[np.ndarray, "m target"],
     weights: Float[np.ndarray, "resample n"],
 ) -> BootstrapResult:
-    """1 − squared errors of the map / squared errors of the mean that it was fitted with.
+    """1 − squared errors of the map / squared errors of these texts' own mean.
 
-    1 where every state is met, 0 where the source's states help nothing, below 0 where they do
-    harm. Summed over texts and dimensions, so wide dimensions count most. One unit a text;
-    `weights` shared by maps and layers make their results comparable draw by draw. ValueError
-    for states that are not finite, or that do not differ from that mean.
+    1 where every state is met; 0 for a map that is worth no more than to know the mean of just
+    these texts; below 0 for a worse one. Summed over texts and dimensions, so wide dimensions
+    count most. One unit a text; `weights` shared by maps and layers make their results comparable
+    draw by draw. ValueError for states that are not finite, or are the same for every text.
     """
+    errors, centred = residuals(fitted, source, target)
+    squares = np.square(centred).sum(axis=1)
+
+    def explained(drawn: Float[np.ndarray, "resample n"]) -> Float[np.ndarray, " resample"]:
+        moved = np.square(drawn @ centred).sum(axis=1) / drawn.sum(axis=1)
+        spread = drawn @ squares - moved
+        # Rounding, where a resample repeats one text.
+        spread = np.where(spread > 1e-12 * squares.sum(), spread, np.nan)
+        return 1 - (drawn @ errors) / spread
+
+    return bca(explained, weights)
+
+
+def r2(
+    fitted: LinearMap, source: Float[np.ndarray, "n source"], target: Float[np.ndarray, "m target"]
+) -> float:
+    """The value of `held_out_r2` alone."""
+    errors, centred = residuals(fitted, source, target)
+    return float(1 - errors.sum() / np.square(centred).sum())
+
+
+def residuals(
+    fitted: LinearMap, source: Float[np.ndarray, "n source"], target: Float[np.ndarray, "m target"]
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "n target"]]:
+    """Squared error of each text, and its state less the mean of these texts. ValueError as in
+    `held_out_r2`."""
     check_pair(source, target)
-    errors = np.square(target - fitted.carry_states(source)).sum(axis=1)
-    spread = np.square(target.astype(float) - fitted.target_mean).sum(axis=1)
-    if not spread.any():
-        raise ValueError("R² is undefined: all held-out states equal the mean of the fit")
-    unexplained = ratio_of(errors, spread)
-    return bca(lambda drawn: 1 - unexplained(drawn), weights)
+    if len(target) < 2 or np.ptp(target, axis=0).max() == 0:
+        raise ValueError("R² is undefined: the held-out states are the same for every text")
+    states = target.astype(float)
+    errors = np.square(states - fitted.carry_states(source)).sum(axis=1)
+    return errors, states - states.mean(axis=0)
 
 
 def cosine(a: Float[np.ndarray, " d"], b: Float[np.ndarray, " d"]) -> float:
