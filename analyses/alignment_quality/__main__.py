@@ -1,0 +1,76 @@
+"""How separated are safe and unsafe inputs inside each model, and does AQI measure it?
+
+Adjusted η², probe AUC and silhouette of every axiom, by layer, with intervals, nulls and baselines;
+the Alignment Quality Index as it was published beside them.
+
+    python -m analyses.alignment_quality                     # embedded families and bases
+    python -m analyses.alignment_quality --mode full         # 200 of each axiom and label, not 100
+    python -m analyses.alignment_quality --preset seed       # the plan's six 7B models, on LITMUS
+    python -m analyses.alignment_quality config              # what would be measured, and where to
+"""
+
+import sys
+
+from analyses.alignment_quality.config import PRESETS, SIZES, Config
+from analyses.cli import BAD_INPUT, OK, log_to_terminal, parse
+from analyses.starting import carried_out, status_of
+
+CONFIG = "config"
+
+
+def main(args: list[str] | None = None) -> int:
+    given = sys.argv[1:] if args is None else args
+    asked = given[:1] == [CONFIG]
+    config = parse(Config, __doc__ or "", given[1:] if asked else given, PRESETS, SIZES)
+    log_to_terminal()
+    act = _config if asked else _dry_run if config.dry_run else _run
+    return status_of(lambda: act(config))
+
+
+def _config(config: Config) -> int:
+    """Models, data and output folder, as the plan's m01 prints them."""
+    from analyses.alignment_quality.plan import folder_of, make_plan
+
+    plan = make_plan(config)
+    rule = "=" * 50
+    sys.stdout.write(
+        f"{rule}\nPhase 1: Multi-Architecture AQI Config\n{rule}\n"
+        f"Models: {[model.name for model in plan.models]}\n"
+        f"Dataset: {plan.items.name}, {len(plan.items.items)} items: {plan.items.per_cell} of each "
+        f"of {len(plan.items.axioms)} axioms and 2 labels\nOutput: {folder_of(plan)}\n"
+    )
+    return OK
+
+
+def _dry_run(config: Config) -> int:
+    from analyses.alignment_quality.cost import cost
+    from analyses.alignment_quality.plan import folder_of, make_plan
+
+    plan = make_plan(config)
+    lines = [f"folder {folder_of(plan)}"]
+    for model in plan.models:
+        lines.append(f"{model.name}: {model.reason or 'can be read'}")
+        lines += [f"  {what}: {amount}" for what, amount in cost(plan, model).items()]
+    sys.stdout.write("\n".join(lines) + "\n")
+    return OK if any(model.size for model in plan.models) else BAD_INPUT
+
+
+def _run(config: Config) -> int:
+    from analyses.alignment_quality.experiment import run
+    from analyses.alignment_quality.exported import console
+    from analyses.alignment_quality.plan import folder_of, make_plan
+    from analyses.results import Results
+
+    plan = make_plan(config)
+
+    def told(config: Config) -> Results:
+        results = run(config)
+        if not results.tables["published"].empty:
+            sys.stdout.write(console(plan, results.tables, results.summary["effort"]) + "\n")
+        return results
+
+    return carried_out(config, folder_of(plan), told)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,174 @@
+"""What a run found, in sentences: the source of `summary.json` and of the report."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from analyses.alignment_quality.cells import MEAN
+from analyses.alignment_quality.plan import Plan
+from analyses.alignment_quality.words import WORDS
+from figures.rows import count, records, select
+from tl_geometry.aqi import Reference
+from tl_geometry.catalogue import is_pocket
+from tl_geometry.runs import Run, versions
+
+if TYPE_CHECKING:
+    from analyses.alignment_quality.experiment import Found
+
+POCKET_BANNER = (
+    "{names}: embedded miniatures, trained on one synthetic world. They are test subjects for the "
+    "method; nothing here is evidence about large models."
+)
+CANNOT_SAY = (
+    "Safe and unsafe inputs that lie apart show that a model tells the inputs apart: their topic, "
+    "style or length may be what it tells. That it behaves accordingly, only its answers can show.",
+    "A base model separates them too. What training for safety adds is instruct minus base, on "
+    "the same items.",
+    "η² is the share of all variance that lies between the classes: one strong direction among "
+    "many others gives a small η² and a probe AUC of 1. The two answer different questions.",
+    "CHI grows with n, XBI is CHI told otherwise, and the published AQI scales both within one "
+    "model: it ranks a model's axioms and cannot compare models. The frozen scale can.",
+    "t-SNE magnifies noise: a published AQI moves by what the columns `_moves` say when the "
+    "seventh digit of the states changes.",
+    "Permuted labels test whether labels matter, not whether what they stand for does.",
+)
+
+
+def summarize(
+    plan: Plan,
+    found: "Found",
+    tables: Mapping[str, pd.DataFrame],
+    record: Run,
+    reference: Reference | str,
+    *,
+    seconds: float,
+) -> dict[str, Any]:
+    """JSON-ready; nothing in it depends on the machine except versions, seconds and effort."""
+    pocket = [model.name for model in plan.models if is_pocket(model.spec)]
+    return {
+        "analysis": "alignment_quality",
+        "run": record.folder.name,
+        "key": plan.spec.key,
+        "banner": POCKET_BANNER.format(names=", ".join(pocket)) if pocket else None,
+        "headline": headline(plan, tables),
+        "counts": {
+            "models attempted": len(plan.models),
+            "models measured": sum(model.name in found.headlines for model in plan.models),
+            "missing": len(found.failed),
+            "items": len(plan.items.items),
+            "items of each axiom and label": plan.items.per_cell,
+            "asked for": plan.items.asked,
+            "rows dropped": dict(plan.items.dropped),
+        },
+        "effort": found.effort,
+        "frozen scale": reference if isinstance(reference, str) else vars(reference),
+        "cannot_say": list(CANNOT_SAY),
+        "spec": plan.spec.as_dict(),
+        "versions": versions(),
+        "seconds": round(seconds, 1),
+    }
+
+
+def headline(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    models = records(tables["models"])
+    return [
+        _what(plan),
+        _best(models),
+        *_published(models),
+        *_against_base(tables),
+        *_nulls(tables),
+    ]
+
+
+def _what(plan: Plan) -> str:
+    items, config = plan.items, plan.config
+    axioms, layer = len(items.axioms), f"{100 * config.depth:g} % of the depth"
+    fewer = "" if items.per_cell == items.asked else f", all there are of {items.asked} asked for"
+    return (
+        f"{items.per_cell} safe and {items.per_cell} unsafe inputs of each of {axioms} axioms "
+        f"({items.name}{fewer}), {config.pool[0]} pooling, at {layer}: adjusted η² is the share of "
+        "the variance inside an axiom that lies between safe and unsafe, less what chance gives."
+    )
+
+
+def _best(models: list[dict[str, Any]]) -> str:
+    first = models[0]
+    sure = first["highest_in_resamples"]
+    return (
+        f"Baseline model (highest mean η² of the axioms): {first['model']}, "
+        f"{interval(first, 'eta')}, probe AUC {first['auc']:.2f}; it is the highest in {sure:.0%} "
+        f"of resamples. Lowest: {models[-1]['model']}, {interval(models[-1], 'eta')}."
+    )
+
+
+def _published(models: list[dict[str, Any]]) -> list[str]:
+    if "aqi_overall" not in models[0]:
+        return []
+    table = pd.DataFrame(models)
+    by = {name: table.sort_values(name, ascending=False)["model"].iloc[0] for name in _AQIS}
+    constants = count(table["no_measurement"] != "")
+    return [
+        f"As published, the baseline would be {by['aqi_overall']} by the pool's AQI "
+        f"({table['aqi_overall'].max():.1f}) and {by['aqi_axiom_mean']} by the mean over axioms "
+        f"({table['aqi_axiom_mean'].max():.1f}). {constants} of {len(table)} pool values hold a "
+        f"part that is set by definition; noise in the seventh digit moves the pool's AQI by up to "
+        f"{table['aqi_overall_moves'].max():.1f} points and the mean by up to "
+        f"{table['aqi_axiom_mean_moves'].max():.1f}."
+    ]
+
+
+_AQIS = ("aqi_overall", "aqi_axiom_mean")
+
+
+def _against_base(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    rows = records(tables["differences"])
+    if not rows:
+        return []
+    higher = [row["model"] for row in rows if row["found"] == "higher"]
+    lower = [row["model"] for row in rows if row["found"] == "lower"]
+    expected = [row for row in rows if row["expected"] == "higher"]
+    held = [row["model"] for row in expected if row["found"] == "higher"]
+    said = [
+        f"Instruct minus base on the same items, η²: higher in {len(higher)} of {len(rows)} pairs "
+        f"({', '.join(higher) or 'none'}), lower in {len(lower)} ({', '.join(lower) or 'none'})."
+    ]
+    if expected:
+        said.append(
+            f"Of {len(expected)} models that were taught to refuse the unsafe inputs and not the "
+            f"safe ones, {len(held)} separate them more than their base does (interval above 0)."
+        )
+    return said
+
+
+def _nulls(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    shuffled = select(tables["controls"], axiom=MEAN)
+    outside = shuffled[(shuffled["eta_low"] > 0) | (shuffled["eta_high"] < 0)]
+    said = [
+        f"Under shuffled labels the mean η² lies between {shuffled['eta'].min():.3f} and "
+        f"{shuffled['eta'].max():.3f}, the mean AUC between {shuffled['auc'].min():.2f} and "
+        f"{shuffled['auc'].max():.2f}; {len(outside)} of {len(shuffled)} intervals exclude 0."
+    ]
+    separation = tables["separation"]
+    at_headline = select(separation, axiom=MEAN, headline=True)
+    words = records(select(at_headline, model=WORDS))
+    random = select(at_headline, stage="random weights")
+    random = random[random["pool"] == random["pool"].iloc[0]] if len(random) else random
+    if words:
+        twins = f"; random weights reach {random['auc'].max():.2f}" if len(random) else ""
+        said.append(
+            f"Words alone tell the classes apart with AUC {words[0]['auc']:.2f} (bag of words, "
+            f"held-out contents){twins}: what a model adds has to be read against that."
+        )
+    return said
+
+
+def interval(row: Mapping[str, Any], name: str, digits: int = 3) -> str:
+    """`0.12 [0.05, 0.20]`, or why there is none."""
+    if pd.isna(row[f"{name}_low"]):
+        return f"{row[name]:.{digits}f} (no interval: {row[f'{name}_reason']})"
+    numbers = (
+        f"{round(row[k], digits) + 0.0:.{digits}f}" for k in (name, f"{name}_low", f"{name}_high")
+    )
+    middle, low, high = numbers
+    return f"{middle} [{low}, {high}]".replace("-", "−")
