@@ -94,13 +94,15 @@ def coherence_by_chance(
     deltas: Float[np.ndarray, "text d"], rng: np.random.Generator, draws: int = SIGN_DRAWS
 ) -> float:
     """What `coherence` averages when every difference gets a random sign: no shift is shared then,
-    and all lengths and correlations are as they are."""
+    and all lengths and correlations are as they are. ValueError for a difference of zero."""
     gram = deltas @ deltas.T
+    if not gram.diagonal().all():
+        raise ValueError("a text's difference is zero, so it has no direction")
     signs = rng.choice((-1.0, 1.0), size=(draws, len(deltas)))
     along = signs * (signs @ gram)  # n · ⟨sᵢδᵢ, mean⟩
     mean_length = np.sqrt((along.sum(1)).clip(min=0))  # n · ‖mean‖
     own_length = np.sqrt(gram.diagonal())
-    return float(np.nanmean(along / (mean_length[:, None] * own_length)))
+    return float(np.mean(along / (mean_length[:, None] * own_length)))
 
 
 def halves_cosine(

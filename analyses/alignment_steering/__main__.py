@@ -1,0 +1,68 @@
+"""Can what tuning did to a model be carried as a vector?
+
+    python -m analyses.alignment_steering extract                  # seven embedded pairs
+    python -m analyses.alignment_steering extract --limit 8        # a pilot: eight preference pairs
+    python -m analyses.alignment_steering extract --mode full      # 1000 preference pairs
+    python -m analyses.alignment_steering extract --preset seed    # the plan's six models: a GPU
+
+Each step has a --help of its own.
+"""
+
+import sys
+from typing import Any
+
+from analyses.alignment_steering.config import PRESETS, SIZES, Extract
+from analyses.cli import BAD_INPUT, OK, log_to_terminal, parse
+from analyses.starting import carried_out, status_of
+
+STEPS: dict[str, tuple[type[Any], str]] = {
+    "extract": (Extract, "What did tuning do to hidden states, and is it one direction?"),
+}
+
+
+def read(args: list[str]) -> Any:
+    """Settings of the step that the first word names; SystemExit for another one, or as `parse`."""
+    step = args[0] if args else "--help"
+    if step in ("-h", "--help"):
+        sys.stdout.write(f"{__doc__}\n" + "".join(f"{k:<10} {v[1]}\n" for k, v in STEPS.items()))
+        raise SystemExit(OK)
+    if step not in STEPS:
+        sys.stderr.write(f"unknown step {step!r}; there is: {', '.join(STEPS)}\n")
+        raise SystemExit(BAD_INPUT)
+    kind, question = STEPS[step]
+    return parse(kind, question, args[1:], PRESETS.get(step, {}), SIZES)
+
+
+def main(args: list[str] | None = None) -> int:
+    config = read(sys.argv[1:] if args is None else args)
+    log_to_terminal()
+    return status_of(lambda: _extract(config))
+
+
+def _extract(config: Extract) -> int:
+    from analyses.alignment_steering import console
+    from analyses.alignment_steering.cost import cost
+    from analyses.alignment_steering.experiment import run
+    from analyses.alignment_steering.plan import make_plan
+
+    plan = make_plan(config)
+    _say(console.banner(plan))
+    if config.dry_run:
+        _say([f"folder {plan.folder}", *cost(plan)])
+        return OK if any(not pair.reason for pair in plan.pairs) else BAD_INPUT
+
+    def done(config: Extract) -> Any:
+        results = run(config)
+        _say(console.results(plan, results.tables["pairs"]))
+        _say(console.ranked(results.tables["ranking"]))
+        return results
+
+    return carried_out(config, plan.folder, done, of=console.progress(plan))
+
+
+def _say(lines: Any) -> None:
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

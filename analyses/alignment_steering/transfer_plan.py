@@ -1,0 +1,187 @@
+"""What a run of `transfer` will do, settled before any weight is loaded."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from analyses.alignment_steering.config import Extract, Paired
+from analyses.alignment_steering.plan import (
+    ANALYSIS,
+    Pair,
+    Plan,
+    all_pocket,
+    data_hash,
+    folder_of,
+    identities,
+    make_plan,
+    pairs,
+    source_of,
+)
+from analyses.alignment_steering.preferences import PreferencePair, load
+from analyses.alignment_steering.transfer_config import Transfer
+from analyses.requested import dtype_name
+from tl_geometry.pocket.splits import digest
+from tl_geometry.prompts import NeutralText, Request, load_neutral, load_requests
+from tl_geometry.runs import Spec, run_folder
+from tl_geometry.runs.folders import SPEC, read_json
+from tl_geometry.sites import layer_at
+
+VERSION = 1
+"""Raised when the same settings would give other numbers."""
+NUMBERS = (
+    "maps", "strengths", "length", "last_layers", "depths", "norm_preserving", "new_tokens",
+    "draws", "shuffles", "format", "max_tokens", "resamples", "seed",
+)  # fmt: skip
+"""Settings that change a number, and stand in the run's key as they are."""
+
+
+@dataclass(frozen=True)
+class Wordings:
+    """Three sets of texts that share none: to fit maps, to test them, and to see behaviour."""
+
+    fit: tuple[PreferencePair, ...]
+    held_out_pairs: tuple[PreferencePair, ...]
+    held_out_requests: tuple[Request, ...]
+    held_out_neutral: tuple[NeutralText, ...]
+    preference: tuple[PreferencePair, ...]
+    requests: tuple[Request, ...]
+    neutral: tuple[NeutralText, ...]
+
+    @property
+    def hash(self) -> str:
+        kinds = [getattr(self, field.name) for field in fields(self)]
+        texts = [
+            data_hash(kind) if isinstance(one, PreferencePair) else [(o.id, o.text) for o in kind]
+            for kind in kinds
+            for one in kind[:1]
+        ]
+        return f"{digest(*texts):016x}"
+
+
+@dataclass(frozen=True)
+class TransferPlan:
+    """A validated request."""
+
+    config: Transfer
+    pairs: tuple[Pair, ...]
+    wordings: Wordings
+    extraction: Plan
+    """What makes the vectors, where no run of it is named."""
+    vectors: Path
+    """Folder of the run of `extract` that has, or will have, them."""
+    vectors_key: str
+
+    @cached_property
+    def spec(self) -> Spec:
+        """Everything that changes a number, and nothing else: its hash is the run's key."""
+        config = self.config
+        return Spec(
+            analysis=ANALYSIS,
+            step="transfer",
+            version=VERSION,
+            model=identities(self.pairs),
+            dtype=dtype_name(config),
+            quantization=config.quantization,
+            prompts_hash=self.wordings.hash,
+            parameters={
+                **{name: asdict(config)[name] for name in NUMBERS},
+                "pairs": [f"{p.base.name if p.base else ''}:{p.name}" for p in self.pairs],
+                "vectors_key": self.vectors_key,
+            },
+        )
+
+    @cached_property
+    def folder(self) -> Path:
+        return folder_of(self.config, self.pairs, self.spec)
+
+    @property
+    def measurable(self) -> tuple[Pair, ...]:
+        return tuple(pair for pair in self.pairs if not pair.reason)
+
+    def steered(self, pair: Pair) -> list[int]:
+        """Layers of this pair's base model at whose outputs vectors are added."""
+        return steered_layers(self.config, pair.n_layers)
+
+
+def steered_layers(config: Transfer, n_layers: int) -> list[int]:
+    if config.depths:
+        return sorted({layer_at(depth, n_layers) for depth in config.depths})
+    return list(range(max(0, n_layers - config.last_layers), n_layers))
+
+
+def plan_transfer(config: Transfer) -> TransferPlan:
+    """Check the request; ValueError says what to change. A pair that cannot be found or read stays
+    in the plan with its reason, so that the others are measured without it."""
+    config.check()
+    found = pairs(config)
+    if len(found) < 2:
+        alone = "".join(pair.name for pair in found)
+        raise ValueError(f"{alone} alone: a vector is carried between two pairs or more")
+    extraction = make_plan(_extract(config))
+    folder, key = _vectors(config, extraction, found)
+    return TransferPlan(config, found, _wordings(config, found), extraction, folder, key)
+
+
+def _extract(config: Transfer) -> Extract:
+    """The same models and preference pairs, in a run of its own name."""
+    shared = {f.name: getattr(config, f.name) for f in fields(Paired)}
+    return Extract(**(shared | {"run": None, "fresh": False, "skip": False, "export": ()}))
+
+
+def _vectors(config: Transfer, extraction: Plan, found: Sequence[Pair]) -> tuple[Path, str]:
+    if config.vectors is None:
+        return extraction.folder, extraction.spec.key
+    folder = run_folder(ANALYSIS, config.vectors, config.out)
+    if not (folder / SPEC).is_file():
+        raise ValueError(
+            f"{folder} is no run: name one of `extract` with --vectors, or leave it out and the "
+            "vectors are made"
+        )
+    about = read_json(folder / SPEC)
+    _check_run(about["spec"], folder, found)
+    return folder, about["key"]
+
+
+def _check_run(spec: Mapping[str, Any], folder: Path, found: Sequence[Pair]) -> None:
+    if spec.get("step") != "extract":
+        raise ValueError(f"{folder} is a run of {spec.get('step')}: --vectors takes one of extract")
+    known = spec["model"]
+    for pair in found:
+        for member in () if pair.reason else pair.members:
+            if dict(member.identity) not in known:
+                raise ValueError(
+                    f"{folder} has no vectors of {member.name} as it is now: its models are "
+                    f"{', '.join(model['name'] for model in known)}"
+                )
+
+
+def _wordings(config: Transfer, found: Sequence[Pair]) -> Wordings:
+    """ValueError where there are not enough texts."""
+    source, pocket = source_of(config, found), all_pocket(found)
+    few = config.limit or max(config.preference_pairs, config.behaviour_prompts)
+    n_pairs, n_requests = (min(n, few) for n in (config.preference_pairs, config.behaviour_prompts))
+    fit = load(source, "train", config.fit_texts, config.seed).pairs
+    test = load(source, "test", n_pairs + config.held_out_texts, config.seed).pairs
+    bank = load_requests("pocket_requests" if pocket else "requests")
+    neutral = load_neutral("pocket_neutral" if pocket else "neutral")
+
+    def asked(split: str, n: int) -> tuple[Request, ...]:
+        there = sorted(
+            (r for r in bank if r.split == split), key=lambda r: digest(config.seed, r.id)
+        )
+        sides = [[r for r in there if r.harmful == harmful][:n] for harmful in (True, False)]
+        if min(map(len, sides)) < n:
+            raise ValueError(f"{n} {split} requests a side are asked for, and there are fewer")
+        return (*sides[0], *sides[1])
+
+    return Wordings(
+        fit=fit,
+        held_out_pairs=test[n_pairs:],
+        held_out_requests=asked("validation", max(2, config.held_out_texts // 2)),
+        held_out_neutral=neutral[::2][: config.held_out_texts],
+        preference=test[:n_pairs],
+        requests=asked("test", n_requests),
+        neutral=neutral[1::2][: config.neutral_texts],
+    )
