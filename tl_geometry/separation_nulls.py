@@ -121,7 +121,8 @@ def dispersion(
     observed = float(log_ratios(labels[None].astype(float))[0])
     null = in_chunks(log_ratios, drawn, len(labels))
     test = _compared(abs(observed), np.abs(null), labels, drawn)
-    z = (observed - null.mean()) / null.std() if not test.reason else np.nan
+    spread = 0.0 if test.reason else float(null.std())
+    z = (observed - float(null.mean())) / spread if spread > 0 else np.nan
     return PermutationTest(
         float(np.exp(observed)), test.p, float(z), test.n_permutations, test.reason
     )

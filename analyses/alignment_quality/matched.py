@@ -22,7 +22,9 @@ def matched(space: Space, draws: Draws, lengths: Float[np.ndarray, " item"]) -> 
     }
 
 
-def _by_length(draws: Draws, lengths: Float[np.ndarray, " item"]) -> list[Int[np.ndarray, " row"]]:
+def _by_length(
+    draws: Draws, lengths: Float[np.ndarray, " item"]
+) -> list[Int[np.ndarray, "_pair 2"]]:
     found = []
     for axiom in dict.fromkeys(draws.axioms):
         rows = draws.rows(axiom)
@@ -31,7 +33,7 @@ def _by_length(draws: Draws, lengths: Float[np.ndarray, " item"]) -> list[Int[np
     return found
 
 
-def _by_source(draws: Draws) -> list[Int[np.ndarray, " row"]]:
+def _by_source(draws: Draws) -> list[Int[np.ndarray, "_pair 2"]]:
     """As many safe as unsafe inputs of every source that has both."""
     found = []
     for axiom in dict.fromkeys(draws.axioms):

@@ -154,7 +154,7 @@ def _nulls(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     words = records(select(at_headline, model=WORDS))
     random = select(at_headline, stage="random weights")
     random = random[random["pool"] == random["pool"].iloc[0]] if len(random) else random
-    if words:
+    if words and not pd.isna(words[0]["auc"]):
         twins = f"; random weights reach {random['auc'].max():.2f}" if len(random) else ""
         said.append(
             f"Words alone tell the classes apart with AUC {words[0]['auc']:.2f} (bag of words, "
