@@ -9,11 +9,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from analyses.alignment_steering.config import Extract
+    from analyses.alignment_steering.config import Extract, Validate
     from analyses.alignment_steering.experiment import Results, run
+    from analyses.alignment_steering.validate import validate
 
-_HOME = {"Extract": "config", "Results": "experiment", "run": "experiment"}
-__all__ = ["Extract", "Results", "run"]
+_HOME = {
+    "Extract": "config",
+    "Results": "experiment",
+    "Validate": "config",
+    "run": "experiment",
+    "validate": "validate",
+}
+__all__ = ["Extract", "Results", "Validate", "run", "validate"]
 
 
 def __getattr__(name: str) -> Any:

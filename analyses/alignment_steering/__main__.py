@@ -4,6 +4,8 @@
     python -m analyses.alignment_steering extract --limit 8        # a pilot: eight preference pairs
     python -m analyses.alignment_steering extract --mode full      # 1000 preference pairs
     python -m analyses.alignment_steering extract --preset seed    # the plan's six models: a GPU
+    python -m analyses.alignment_steering validate                 # base models with their vectors
+    python -m analyses.alignment_steering transfer                 # three families, 3 × 3 cells
 
 Each step has a --help of its own.
 """
@@ -11,12 +13,15 @@ Each step has a --help of its own.
 import sys
 from typing import Any
 
-from analyses.alignment_steering.config import PRESETS, SIZES, Extract
+from analyses.alignment_steering.config import PRESETS, SIZES, Extract, Validate
+from analyses.alignment_steering.transfer_config import TRANSFER_PRESETS, TRANSFER_SIZES, Transfer
 from analyses.cli import BAD_INPUT, OK, log_to_terminal, parse
 from analyses.starting import carried_out, status_of
 
 STEPS: dict[str, tuple[type[Any], str]] = {
     "extract": (Extract, "What did tuning do to hidden states, and is it one direction?"),
+    "validate": (Validate, "Does the base model with the vector behave like the instruct model?"),
+    "transfer": (Transfer, "Does the vector of one family, carried to another, steer it?"),
 }
 
 
@@ -30,12 +35,18 @@ def read(args: list[str]) -> Any:
         sys.stderr.write(f"unknown step {step!r}; there is: {', '.join(STEPS)}\n")
         raise SystemExit(BAD_INPUT)
     kind, question = STEPS[step]
+    if kind is Transfer:
+        return parse(kind, question, args[1:], TRANSFER_PRESETS, TRANSFER_SIZES)
     return parse(kind, question, args[1:], PRESETS.get(step, {}), SIZES)
 
 
 def main(args: list[str] | None = None) -> int:
     config = read(sys.argv[1:] if args is None else args)
     log_to_terminal()
+    if isinstance(config, Transfer):
+        return status_of(lambda: _transfer(config))
+    if isinstance(config, Validate):
+        return status_of(lambda: _validate(config))
     return status_of(lambda: _extract(config))
 
 
@@ -58,6 +69,29 @@ def _extract(config: Extract) -> int:
         return results
 
     return carried_out(config, plan.folder, done, of=console.progress(plan))
+
+
+def _transfer(config: Transfer) -> int:
+    from analyses.alignment_steering.transfer_experiment import run_transfer, transfer_cost
+    from analyses.alignment_steering.transfer_plan import plan_transfer
+
+    plan = plan_transfer(config)
+    if config.dry_run:
+        _say([f"folder {plan.folder}", *transfer_cost(plan)])
+        return OK if len(plan.measurable) > 1 else BAD_INPUT
+    return carried_out(config, plan.folder, run_transfer)
+
+
+def _validate(config: Validate) -> int:
+    from analyses.alignment_steering.cost import validate_cost
+    from analyses.alignment_steering.validate import validate
+    from analyses.alignment_steering.validate_plan import make_validate_plan
+
+    plan = make_validate_plan(config)
+    if config.dry_run:
+        _say([f"folder {plan.folder}", *validate_cost(plan)])
+        return OK if any(not pair.reason for pair in plan.pairs) else BAD_INPUT
+    return carried_out(config, plan.folder, validate)
 
 
 def _say(lines: Any) -> None:

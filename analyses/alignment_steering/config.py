@@ -1,7 +1,7 @@
 """Settings of the steering analyses. No torch here, so that `--help` is quick."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from analyses.cli import Common, Flag, Models
 from analyses.families import FAMILIES
@@ -99,5 +99,48 @@ SEED_NAMES: dict[str, str] = dict(
     )
 )
 """What the plan calls them, and their folders in `export/`."""
-SEED_SETTINGS = {"models": SEED_MODELS, "prompts": "hh-rlhf", "preset": "seed"}
-PRESETS = {"extract": {"seed": replace(Extract(), **SEED_SETTINGS)}}
+SEED_SETTINGS: dict[str, Any] = {"models": SEED_MODELS, "prompts": "hh-rlhf", "preset": "seed"}
+PRESETS: dict[str, dict[str, Any]] = {"extract": {"seed": replace(Extract(), **SEED_SETTINGS)}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validate(Paired):
+    """Does the base model, with the vector added, behave like the instruct model?"""
+
+    vectors: str | None = None
+    """Name of the `extract` run in the same folder. Default: the one that these settings make,
+    extracted first where it is not there."""
+    lambdas: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
+    """Strengths; the negative ones and 0 are measured too."""
+    layers: tuple[int, ...] = ()
+    """Blocks at whose outputs vectors are added. Default: the last five."""
+    preserve_norm: bool = True
+    """Rescale every token to the length that it had, as the plan does."""
+    random_vectors: int = 3
+    """Random vectors, at each layer as long as the mean vector."""
+    requests: int = 24
+    """Harmful and as many harmless test requests."""
+    test_pairs: int = 40
+    """Preference pairs of the test split."""
+    neutral_texts: int = 24
+    new_tokens: int = 48
+    opening_tokens: int = 4
+    """Words that the base model is given of the instruct model's own refusals, in tokens."""
+
+    def check(self) -> None:
+        super().check()
+        if not self.lambdas or min(self.lambdas) <= 0:
+            raise ValueError(f"lambdas={self.lambdas}: strengths are above 0; negatives come too")
+        for name in ("requests", "test_pairs", "neutral_texts"):
+            if getattr(self, name) < 3:
+                raise ValueError(f"{name}={getattr(self, name)}: an interval needs at least 3")
+        for name in ("new_tokens", "opening_tokens"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: give at least 1")
+        if self.random_vectors < 3:
+            raise ValueError(f"random_vectors={self.random_vectors}: a control needs at least 3")
+        if any(layer < 0 for layer in self.layers):
+            raise ValueError(f"layers {self.layers} count from 0, from the first block on")
+
+
+PRESETS["validate"] = {"seed": replace(Validate(), **SEED_SETTINGS)}

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 
+from analyses.alignment_steering.conditions import MEAN, RANDOM, SVD, doses
 from analyses.alignment_steering.plan import Pair, Plan
+from analyses.alignment_steering.validate_plan import ValidatePlan
 from analyses.requested import ModelPlan
 
 WORDS = 60
@@ -36,6 +38,19 @@ def _lines(plan: Plan, pair: Pair) -> Iterator[str]:
     )
     flops = sum(2 * m.size.parameters * 2 * n * WORDS for m in pair.members if m.size)
     yield f"  about {flops / 1e12:,.2f} teraFLOP at {WORDS} tokens a text, rough"
+
+
+def validate_cost(plan: ValidatePlan) -> Iterator[str]:
+    config = plan.config
+    named = [MEAN, *([SVD] if config.svd else ())]
+    n = len(doses(config, [*named, *(f"{RANDOM} {k}" for k in range(config.random_vectors))]))
+    yield f"vectors: {plan.vectors}"
+    for pair in plan.pairs:
+        yield f"{pair.name}: {pair.reason or f'layers {plan.layers_of(pair)}'}"
+    asked = 2 * config.requests
+    yield f"{n} doses a pair and the instruct model: each {asked} answers of at most "
+    yield f"  {config.new_tokens} tokens, {2 * config.test_pairs} answers read, "
+    yield f"  {config.neutral_texts} neutral texts read; models are loaded up to 3 times a pair"
 
 
 def bytes_of(plan: Plan, model: ModelPlan) -> float:

@@ -11,6 +11,7 @@ from typing import Any
 from accelerate.utils.memory import clear_device_cache
 
 from analyses.alignment_steering.analysed import analyse
+from analyses.alignment_steering.config import Paired
 from analyses.alignment_steering.plan import Pair, Plan, load_one, tokenizer_of
 from analyses.alignment_steering.states import States, fingerprint, keep, kept, read
 from analyses.alignment_steering.texts import Encoded, Wording, encoded, why_foreign
@@ -63,29 +64,30 @@ def _measure_group(jobs: Sequence["_Job"]) -> dict[str, str]:
 
     for job in jobs:
         attempt(job, _Job.encode)
-    with _Loading(jobs[0].plan, jobs[0].base) as base:
+    with Loading(jobs[0].plan.config, jobs[0].base) as base:
         for job in jobs:
             attempt(job, lambda job: job.read_base(base))
     for job in jobs:
-        with _Loading(job.plan, job.pair.instruct) as instruct:
+        with Loading(job.plan.config, job.pair.instruct) as instruct:
             attempt(job, lambda job, instruct=instruct: job.finish(instruct))
         job.base_states = None
     return failed
 
 
-class _Loading:
+class Loading:
     """A model that is loaded when it is first needed, and given back at the end of the block."""
 
-    def __init__(self, plan: Plan, entry: ModelPlan) -> None:
-        self.plan, self.entry, self._model = plan, entry, None
+    def __init__(self, config: Paired, entry: ModelPlan) -> None:
+        self.config, self.entry = config, entry
+        self._model: Model | None = None
 
-    def __enter__(self) -> "_Loading":
+    def __enter__(self) -> "Loading":
         return self
 
     def __call__(self) -> Model:
         if self._model is None:
             log.info("loading %s", self.entry.name)
-            self._model = load_one(self.plan.config, self.entry.spec)
+            self._model = load_one(self.config, self.entry.spec)
         return self._model
 
     def __exit__(self, *_: object) -> None:
@@ -112,10 +114,10 @@ class _Job:
     def encode(self) -> None:
         self.given = texts_of(self.plan, self.pair)
 
-    def read_base(self, loading: _Loading) -> None:
+    def read_base(self, loading: Loading) -> None:
         self.base_states = self._states(self.base, loading, "base")
 
-    def finish(self, loading: _Loading) -> None:
+    def finish(self, loading: Loading) -> None:
         """The instruct model's states, and with them all rows, the pair's own as the last."""
         assert self.base_states is not None
         instruct = self._states(self.pair.instruct, loading, "instruct")
@@ -137,7 +139,7 @@ class _Job:
         shape = {"n_layers": size.n_layers, "d_model": size.d_model}
         return {**shape, "n": len(self.given.texts), "dropped": dict(self.given.dropped)}
 
-    def _states(self, entry: ModelPlan, loading: _Loading, role: str) -> States:
+    def _states(self, entry: ModelPlan, loading: Loading, role: str) -> States:
         config = self.plan.config
         about = {
             "n": len(self.given.texts),
@@ -160,10 +162,10 @@ def cache_path(folder: Path, role: str) -> Path:
     return folder / "artifacts" / f"hidden_states_{role}.safetensors"
 
 
-def wording_of(plan: Plan, pair: Pair) -> Wording:
+def wording_of(config: Paired, pair: Pair) -> Wording:
     """How this pair is asked. ValueError for `chat` without a chat template."""
     pocket = is_pocket(pair.instruct.spec)
-    return Wording(tokenizer_of(pair.instruct.spec), plan.config.format, pocket=pocket)
+    return Wording(tokenizer_of(pair.instruct.spec), config.format, pocket=pocket)
 
 
 def texts_of(plan: Plan, pair: Pair) -> Encoded:
@@ -172,8 +174,8 @@ def texts_of(plan: Plan, pair: Pair) -> Encoded:
     ValueError where the base model cannot read them as they are, or hardly any is left.
     """
     assert pair.base is not None and pair.base.size is not None
-    wording = wording_of(plan, pair)
-    given = encoded(wording, plan.data.pairs, longest(plan, pair))
+    wording = wording_of(plan.config, pair)
+    given = encoded(wording, plan.data.pairs, longest(plan.config, pair))
     if len(given.texts) < 4:
         raise ValueError(f"{len(given.texts)} texts are left ({_counted(given.dropped)})")
     base = tokenizer_of(pair.base.spec)
@@ -183,7 +185,7 @@ def texts_of(plan: Plan, pair: Pair) -> Encoded:
     return given
 
 
-def longest(plan: Plan, pair: Pair) -> int:
+def longest(config: Paired, pair: Pair) -> int:
     """Tokens of the longest text: as asked for, or what both models can read."""
     from tl_geometry.catalogue import empty_model
 
@@ -191,7 +193,7 @@ def longest(plan: Plan, pair: Pair) -> int:
         getattr(empty_model(m.spec).config.get_text_config(), "max_position_embeddings", None)
         for m in pair.members
     ]
-    return min(plan.config.max_tokens, *(n for n in contexts if n))
+    return min(config.max_tokens, *(n for n in contexts if n))
 
 
 def _counted(dropped: Mapping[str, int]) -> str:

@@ -136,7 +136,7 @@ def agreement(table: pd.DataFrame, resamples: int = 10_000, seed: int = 0) -> di
     both = where(table, table["measured"].notna())
     n = len(both)
     if n < FEWEST:
-        why = f"{n} models with a measured effect, and fewer than {FEWEST} rankings say nothing"
+        why = f"measured models: {n}; below {FEWEST} a ranking says nothing"
         return {"verdict": "undecided", "models": n, "reason": why if n else "nothing is measured"}
     x, y = both["potential"].to_numpy(float), both["measured"].to_numpy(float)
     rng = np.random.default_rng([seed, n])

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
+from figures.alignment_steering.behaviour import behaviour, compliance, neutral, preference
 from figures.alignment_steering.by_layer import cosines, norms
 from figures.alignment_steering.dimensions import dimensions
 from figures.alignment_steering.ranking import ranking
+from figures.alignment_steering.transfer import transfer_cosines, transfer_matrix
 from figures.alignment_steering.variance import variance
 from figures.drawing import Gallery, Tables, draw_all
 
@@ -17,7 +19,18 @@ EXTRACT: Gallery = {
     "ranking": (ranking, ("ranking",)),
     "dimensions": (dimensions, ("pairs",)),
 }
-OF_STEP: Mapping[str, Gallery] = {"variance": EXTRACT}
+TRANSFER: Gallery = {
+    "transfer_matrix": (transfer_matrix, ("transfer",)),
+    "transfer_cosines": (transfer_cosines, ("transfer_cosines",)),
+}
+VALIDATE: Gallery = {
+    "behaviour": (behaviour, ("conditions", "effects")),
+    "compliance": (compliance, ("conditions", "effects")),
+    "preference": (preference, ("conditions", "effects")),
+    "neutral": (neutral, ("conditions", "effects")),
+    "ranking": EXTRACT["ranking"],
+}
+OF_STEP: Mapping[str, Gallery] = {"capability": VALIDATE, "variance": EXTRACT, "transfer": TRANSFER}
 """A table that only one step has → the figures of that step."""
 
 

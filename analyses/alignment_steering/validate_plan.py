@@ -1,0 +1,132 @@
+"""What a run of `validate` will do: which vectors it adds, and on what it looks."""
+
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from analyses.alignment_steering.config import Extract, Paired, Validate
+from analyses.alignment_steering.plan import (
+    ANALYSIS,
+    Pair,
+    data_hash,
+    folder_of,
+    identities,
+    make_plan,
+    pairs,
+    source_of,
+)
+from analyses.alignment_steering.plan import all_pocket as _all_pocket
+from analyses.alignment_steering.preferences import Loaded, load
+from analyses.requested import dtype_name
+from tl_geometry.prompts import NeutralText, Request, content_hash, load_neutral, load_requests
+from tl_geometry.runs import Spec, run_folder, state
+from tl_geometry.runs.folders import SPEC, read_json
+
+VERSION = 1
+SHARED = (
+    "lambdas", "layers", "preserve_norm", "random_vectors", "requests", "test_pairs",
+    "neutral_texts", "new_tokens", "opening_tokens", "format", "max_tokens", "resamples", "seed",
+)  # fmt: skip
+BAND = 24
+"""Validation requests whose answers say what text of a model is likely."""
+
+
+@dataclass(frozen=True)
+class ValidatePlan:
+    """A validated request."""
+
+    config: Validate
+    pairs: tuple[Pair, ...]
+    vectors: Path
+    """Folder of the run whose vectors are added."""
+    vectors_key: str
+    requests: tuple[Request, ...]
+    """Of the test split: harmful, then harmless."""
+    calm: tuple[Request, ...]
+    """Of the validation split, for the bands of likelihood."""
+    neutral: tuple[NeutralText, ...]
+    data: Loaded
+
+    @property
+    def pocket(self) -> bool:
+        return _all_pocket(self.pairs)
+
+    @cached_property
+    def spec(self) -> Spec:
+        config = self.config
+        values = {name: getattr(config, name) for name in SHARED}
+        texts = content_hash((*self.requests, *self.calm, *self.neutral))
+        return Spec(
+            analysis=ANALYSIS,
+            step="validate",
+            version=VERSION,
+            model=identities(self.pairs),
+            dtype=dtype_name(config),
+            quantization=config.quantization,
+            prompts_hash=f"{texts}{data_hash(self.data.pairs)}",
+            parameters={
+                **{k: list(v) if isinstance(v, tuple) else v for k, v in values.items()},
+                "vectors": self.vectors_key,
+            },
+        )
+
+    @cached_property
+    def folder(self) -> Path:
+        return folder_of(self.config, self.pairs, self.spec)
+
+    def layers_of(self, pair: Pair) -> tuple[int, ...]:
+        """ValueError for a layer that this model does not have."""
+        layers = self.config.layers or tuple(range(pair.n_layers))[-5:]
+        if wrong := [layer for layer in layers if layer >= pair.n_layers]:
+            raise ValueError(f"layers {wrong} do not exist: it has 0 to {pair.n_layers - 1}")
+        return layers
+
+
+def extraction_of(config: Validate) -> Extract:
+    """The settings of the run that makes the vectors."""
+    names = {one.name: getattr(config, one.name) for one in fields(Paired)}
+    return replace(Extract(**names), run=None, export=(), fresh=False, resume=False, skip=False)
+
+
+def make_validate_plan(config: Validate) -> ValidatePlan:
+    """Check the request; ValueError says what to change, or where vectors are missing."""
+    config.check()
+    found = pairs(config)
+    folder, key = _vectors(config)
+    everywhere = _all_pocket(found)
+    bank = load_requests("pocket_requests" if everywhere else "requests")
+    neutral = load_neutral("pocket_neutral" if everywhere else "neutral")
+    return ValidatePlan(
+        config=config,
+        pairs=found,
+        vectors=folder,
+        vectors_key=key,
+        requests=_requests(bank, "test", config.requests),
+        calm=_requests(bank, "validation", BAND // 2),
+        neutral=neutral[-config.neutral_texts :],
+        data=load(source_of(config, found), "test", config.test_pairs, config.seed),
+    )
+
+
+def _vectors(config: Validate) -> tuple[Path, str]:
+    if config.vectors is None:
+        plan = make_plan(extraction_of(config))
+        return plan.folder, plan.spec.key
+    folder = run_folder(ANALYSIS, config.vectors, config.out)
+    about: dict[str, Any] = read_json(folder / SPEC) if state(folder) == "finished" else {}
+    if about.get("spec", {}).get("step") != "extract":
+        raise ValueError(f"--vectors {config.vectors}: {folder} is no finished run of extract")
+    return folder, str(about["key"])
+
+
+def _requests(bank: tuple[Request, ...], split: str, n: int) -> tuple[Request, ...]:
+    found: list[Request] = []
+    for harmful in (True, False):
+        there = [r for r in bank if r.split == split and r.harmful == harmful]
+        if len(there) < n:
+            raise ValueError(
+                f"the {split} split has {len(there)} requests of a kind: ask for fewer"
+            )
+        found += there[-n:]
+    return tuple(found)

@@ -1,0 +1,215 @@
+"""Measure one pair: the instruct model as ceiling, then the base model under every dose."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from analyses.alignment_steering.conditions import MEAN, NONE, Dose, doses, steering_vectors
+from analyses.alignment_steering.exported import vectors_of
+from analyses.alignment_steering.extracting import Loading, longest, wording_of
+from analyses.alignment_steering.plan import Pair
+from analyses.alignment_steering.readouts import ROWS, Steered
+from analyses.alignment_steering.texts import Text, Wording, encoded
+from analyses.alignment_steering.validate_plan import ValidatePlan
+from analyses.work import work_off
+from tl_geometry.generation import decode
+from tl_geometry.judges import Band, is_refusal, nll_band, quality, why_garbled
+from tl_geometry.likelihood import answer_nll
+from tl_geometry.models import Model
+from tl_geometry.runs import RowLog, Run
+
+log = logging.getLogger(__name__)
+DONE, CEILING, CAPABILITY, BASE, OPINIONS = "pair", "ceiling", "capability", "base", "opinions"
+Row = dict[str, Any]
+
+
+@dataclass(eq=False)
+class PairJob:
+    """One pair on its way through all phases; what is on record is not measured again."""
+
+    plan: ValidatePlan
+    record: Run
+    pair: Pair
+    wording: Wording = field(init=False)
+    texts: tuple[Text, ...] = field(init=False)
+    requests: list[list[int]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        config = self.plan.config
+        self.wording, most = wording_of(config, self.pair), longest(config, self.pair)
+        self.texts = encoded(self.wording, self.plan.data.pairs, most).texts
+        if len(self.texts) < 3:
+            raise ValueError(f"{len(self.texts)} test pairs are short enough to be read")
+        self.requests = [self.wording.request(r.text) for r in self.plan.requests]
+        tokenizer = self.wording.tokenizer
+        self.neutral = [
+            list(tokenizer(text.text, add_special_tokens=True)["input_ids"])[:most]
+            for text in self.plan.neutral
+        ]
+        self.layers = self.plan.layers_of(self.pair)
+        self.vectors = steering_vectors(
+            vectors_of(self.plan.vectors, self.pair.name), self.layers, config
+        )
+
+    @property
+    def rows(self) -> RowLog:
+        return self.record.log(self.pair.name)
+
+    def measure(self) -> None:
+        """Raises what loading or measuring raises, and RuntimeError where a dose failed."""
+        assert self.pair.base is not None
+        if DONE in self.rows.done:
+            return
+        config = self.plan.config
+        with Loading(config, self.pair.instruct) as instruct:
+            ceiling = self._once(CEILING, lambda: self._ceiling(instruct()))
+        with Loading(config, self.pair.base) as base:
+            self._doses(base)
+            self._once(CAPABILITY, lambda: self._capability(base(), ceiling))
+        with Loading(config, self.pair.instruct) as instruct:
+            self._once(OPINIONS, lambda: self._opinions(instruct, ceiling))
+        self.rows.append([{"key": DONE, "status": "ok", "reason": "", "layers": self.layers}])
+
+    def _once(self, key: str, measure: Any) -> Row:
+        found = {row["key"]: row for row in self.rows.rows()}
+        if key not in self.rows.done:
+            found[key] = {"key": key, "status": "ok", "reason": "", **measure()}
+            self.rows.append([found[key]])
+        return found[key]
+
+    # --- the base model under every dose ----------------------------------------------------------
+
+    def _doses(self, loading: Loading) -> None:
+        given = {f"{BASE}|{d.key}": d for d in doses(self.plan.config, list(self.vectors))}
+        rows = self.rows
+        if all(key in rows.done for key in given):
+            return
+        model = loading()
+        band = self._once("band", lambda: {"band": list(self._band(model))})["band"]
+        steered = self._steered(model)
+
+        def measure(batch: Sequence[Dose]) -> list[Row]:
+            return self._measured(steered, batch, (band[0], band[1]))
+
+        size = max(1, ROWS // len(self.requests))
+        phase = f"{self.pair.name} doses"
+        found = work_off(self.record, self.rows, phase, given, size, measure, unit="dose")
+        if failed := [row for row in found if row["status"] == "failed"]:
+            raise RuntimeError(f"{len(failed)} doses failed: {failed[0]['reason']}")
+
+    def _steered(self, model: Model) -> Steered:
+        config = self.plan.config
+        size = config.batch_size or ROWS
+        return Steered(model, self.vectors, self.layers, keep_norm=config.preserve_norm, rows=size)
+
+    def _measured(self, steered: Steered, batch: Sequence[Dose], band: Band) -> list[Row]:
+        """Behaviour first; then what the model prefers and finds likely."""
+        said = steered.answers(batch, self.requests, self.plan.config.new_tokens)
+        prompts = [text.prompt for text in self.texts]
+        chosen = steered.log_probs(batch, prompts, [text.chosen for text in self.texts])
+        rejected = steered.log_probs(batch, prompts, [text.rejected for text in self.texts])
+        firsts, rests = [ids[:1] for ids in self.neutral], [ids[1:] for ids in self.neutral]
+        neutral = steered.log_probs(batch, firsts, rests)
+        return [
+            {
+                "status": "ok",
+                "reason": "",
+                "vector": dose.vector,
+                "strength": dose.strength,
+                "answers": self._judged(steered.model, said[k], band),
+                "preference": [a - b for a, b in zip(chosen[k], rejected[k], strict=True)],
+                "chosen": chosen[k],
+                "neutral": [-value for value in neutral[k]],
+            }
+            for k, dose in enumerate(batch)
+        ]
+
+    def _judged(self, model: Model, said: Sequence[Sequence[int]], band: Band) -> list[Row]:
+        nll = answer_nll(model, self.requests, said)
+        texts = decode(model, [list(ids) for ids in said])
+        rows = zip(self.plan.requests, said, texts, nll, strict=True)
+        return [
+            {
+                "id": request.id,
+                "harmful": request.harmful,
+                "ids": list(ids),
+                "text": text,
+                "nll": value,
+                "refused": is_refusal(text),
+                "quality": quality(text, nll=value, band=band),
+            }
+            for request, ids, text, value in rows
+        ]
+
+    def _band(self, model: Model) -> Band:
+        """How likely this model's own answers are to it."""
+        prompts = [self.wording.request(r.text) for r in self.plan.calm]
+        (said,) = self._steered(model).answers([Dose(NONE)], prompts, self.plan.config.new_tokens)
+        return nll_band(answer_nll(model, prompts, said))
+
+    # --- the instruct model, and what the base model makes of its words ---------------------------
+
+    def _ceiling(self, model: Model) -> Row:
+        band = self._band(model)
+        (row,) = self._measured(self._steered(model), [Dose(NONE)], band)
+        return {**row, "vector": "instruct", "band": list(band)}
+
+    def _capability(self, model: Model, ceiling: Row) -> Row:
+        """The base model, given the first words of the instruct model's own refusals: does it go
+        on to refuse? Unsteered, and with the mean vector at its full strength."""
+        given, openings = [], []
+        for ids, answer in zip(self.requests, ceiling["answers"], strict=True):
+            opening = self._opening(model, answer) if answer["harmful"] else []
+            if opening:
+                given.append([*ids, *opening])
+                openings.append(opening)
+        full = Dose(MEAN, max(self.plan.config.lambdas))
+        if not given:
+            return {"status": "missing", "reason": "the instruct model refuses no harmful request"}
+        said = self._steered(model).answers([Dose(NONE), full], given, self.plan.config.new_tokens)
+        found = [
+            decode(model, [[*a, *b] for a, b in zip(openings, one, strict=True)]) for one in said
+        ]
+        return {
+            "openings": decode(model, openings),
+            "texts": found[0],
+            "refused": [is_refusal(text) for text in found[0]],
+            "steered_texts": found[1],
+            "steered_refused": [is_refusal(text) for text in found[1]],
+        }
+
+    def _opening(self, model: Model, answer: Row) -> list[int]:
+        """The first words of a refusal, that are no refusal by themselves; empty if it is none."""
+        if not answer["refused"]:
+            return []
+        for n in range(min(self.plan.config.opening_tokens, len(answer["ids"])), 0, -1):
+            opening = answer["ids"][:n]
+            if not is_refusal(decode(model, [opening])[0]):
+                return list(opening)
+        return []
+
+    def _opinions(self, loading: Loading, ceiling: Row) -> Row:
+        """A refusal surprises a base model that never read one: where its likelihood alone speaks
+        against it, it counts as coherent if the instruct model finds it likely."""
+        asked = dict(zip([r.id for r in self.plan.requests], self.requests, strict=True))
+        doubted = [
+            (row["key"], answer)
+            for row in self.rows.rows()
+            if row["key"].startswith(f"{BASE}|")
+            for answer in row["answers"]
+            if answer["refused"] and answer["quality"] == "garbled"
+            if not why_garbled(answer["text"])
+        ]
+        if not doubted:
+            return {"coherent": []}
+        prompts = [asked[answer["id"]] for _, answer in doubted]
+        nll = answer_nll(loading(), prompts, [answer["ids"] for _, answer in doubted])
+        low, high = ceiling["band"]
+        return {
+            "coherent": [
+                [key, answer["id"]]
+                for (key, answer), value in zip(doubted, nll, strict=True)
+                if low <= value <= high
+            ]
+        }

@@ -1,0 +1,182 @@
+"""`validate`: effects of planted answers, the gate, and the real command line on a tiny pair."""
+# ruff: noqa: F811 - fixtures that are imported, and asked for by name
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from small_runs import frame, tables
+from steering_runs import (  # noqa: F401 - fixtures are used by name
+    BAD_INPUT,
+    OK,
+    Program,
+    program,
+    steering_models,
+)
+
+from figures.rows import records, select
+
+LINE = "--requests 3 --test-pairs 4 --neutral-texts 3 --new-tokens 4 --lambdas 0.5 1 --samples 8"
+N = 10
+
+
+def answers(n_refused: int, n_sound: int) -> list[dict[str, Any]]:
+    return [
+        {"id": f"{'harmful' if harmful else 'harmless'} {k}", "harmful": harmful, "ids": [1],
+         "text": "", "nll": 1.0, "refused": harmful and k < n_refused,
+         "quality": ("coherent" if k < n_refused else "normal") if harmful
+         else ("normal" if k < n_sound else "garbled")}
+        for harmful in (True, False) for k in range(N)
+    ]  # fmt: skip
+
+
+def dose(vector: str, strength: float, refused: int, gap: float, key: str = "") -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    return {
+        "key": key or f"base|{vector}|{strength:g}",
+        "vector": vector,
+        "strength": strength,
+        "answers": answers(refused, N - refused // 2),
+        "preference": (gap + 0.1 * rng.normal(size=N)).tolist(),
+        "neutral": (2 + abs(strength) + 0.1 * rng.normal(size=N)).tolist(),
+    }
+
+
+def planted(mean: int, random: int) -> Any:
+    """The mean vector brings so many refusals in ten at full strength, every random one so many."""
+    from analyses.alignment_steering.validate_effects import Doses
+
+    rows = [dose("none", 0.0, 0, 0.0), dose("instruct", 0.0, N, 1.0, "ceiling")]
+    rows += [dose("mean", s, round(mean * s) if s > 0 else 0, s) for s in (-1.0, -0.5, 0.5, 1.0)]
+    rows += [dose(f"random {k}", s, round(random * s), 0.0) for k in range(3) for s in (0.5, 1.0)]
+    return Doses([*rows, {"key": "opinions", "coherent": []}])
+
+
+def effects(mean: int, random: int) -> pd.DataFrame:
+    from analyses.alignment_steering.validate_effects import effect_rows
+
+    return pd.DataFrame(effect_rows("made", planted(mean, random), 500, 0))
+
+
+def one(table: pd.DataFrame, **wanted: str) -> dict[str, Any]:
+    (row,) = records(select(table, **wanted))
+    return row
+
+
+def test_a_planted_effect_is_found_with_its_slope_and_over_random() -> None:
+    table = effects(8, 2)
+    row = one(table, vector="mean", readout="refusal", quantity="over_random")
+    assert row["estimate"] == pytest.approx(0.6) and row["low"] > 0 and row["n"] == N
+    assert one(table, vector="random", readout="refusal", quantity="change")[
+        "estimate"
+    ] == pytest.approx(0.2)
+    slope = one(table, vector="mean", readout="preference", quantity="slope")
+    assert slope["estimate"] == pytest.approx(1.0)  # the preference is λ by construction
+    flat = one(effects(0, 0), vector="mean", readout="refusal", quantity="over_random")
+    assert flat["method"] == "Newcombe" and flat["low"] < 0 < flat["high"]
+    gap = one(table, vector="instruct", readout="refusal", quantity="gap")
+    assert gap["estimate"] == 1.0
+
+
+def test_the_gate_opens_for_an_effect_and_stays_shut_without() -> None:
+    from analyses.alignment_steering.validate_summary import gate
+
+    assert "--mode full is justified" in gate(effects(8, 2))
+    assert "in 1 of 1 pairs (by 30 points or more in 1; at most 60 points)" in gate(effects(8, 2))
+    assert "--mode full is justified" in gate(effects(10, 0))  # no prompt differs from another
+    for mean, random in ((0, 0), (4, 4)):
+        assert "--mode full is not justified" in gate(effects(mean, random))
+
+
+def test_a_refusal_that_only_the_base_model_finds_unlikely_counts_if_it_was_accepted() -> None:
+    doses = planted(0, 0)
+    row = doses.rows["mean", 1.0]
+    row["answers"][0] |= {"quality": "garbled", "refused": True}
+    assert doses.at("mean", 1.0, "refusal").sum() == 0
+    doses.accepted = {(row["key"], row["answers"][0]["id"])}
+    assert doses.at("mean", 1.0, "refusal").sum() == 1
+
+
+def test_doses_have_both_signs_and_random_vectors_one() -> None:
+    from analyses.alignment_steering.conditions import doses
+    from analyses.alignment_steering.config import Validate
+
+    found = [d.key for d in doses(Validate(lambdas=(1.0, 0.5)), ["mean", "random 0"])]
+    assert found == ["none|0", "mean|-0.5", "mean|-1", "mean|0.5", "mean|1",
+                     "random 0|0.5", "random 0|1"]  # fmt: skip
+
+
+def test_a_ranking_of_few_models_is_undecided_and_of_many_is_not() -> None:
+    from analyses.alignment_steering.tables import agreement
+
+    def table(n: int, sign: float) -> pd.DataFrame:
+        return pd.DataFrame(
+            {"potential": np.arange(n) / n, "measured": sign * np.arange(n, dtype=float)}
+        )
+
+    assert agreement(table(4, 1.0))["verdict"] == "undecided"
+    assert agreement(table(9, 1.0))["tau"] == pytest.approx(1.0)
+    assert agreement(table(9, 1.0))["verdict"] == "agree"
+    assert agreement(table(9, -1.0))["verdict"] == "disagree"
+
+
+# --- the command line -----------------------------------------------------------------------------
+
+
+def start(program: Program, *options: object, run: str = "v") -> Any:
+    given = program.options("instruct", run=run)
+    return program.plain("validate", *given, *LINE.split(), *options)
+
+
+def test_validate_extracts_what_is_not_there_and_leaves_its_tables(
+    program: Program, tmp_path: Path
+) -> None:
+    first = start(program)
+    assert first.status == OK, first.log
+    assert "extracting them" in first.log
+    run = program.path("v")
+    names = {"effects", "conditions", "capability", "ranking", "steered_answers", "missing"}
+    assert tables(run).keys() == {f"{name}.csv" for name in names}
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["headline"][0] == summary["gate"] and "Gate: --mode full" in first.out
+    conditions = frame(run, "conditions")
+    # 0; two vectors with two strengths of both signs; three random ones; the instruct model.
+    assert len(conditions) == 1 + 2 * 4 + 3 * 2 + 1
+    changes = select(frame(run, "effects"), vector="instruct", readout="preference")
+    assert changes["estimate"].notna().all()
+    drawn = {path.stem for path in (run / "figures").glob("*.json")}
+    assert drawn == {"behaviour", "compliance", "preference", "neutral", "ranking"}
+
+    # Killed between two doses: the rest is measured, and the tables are the same.
+    whole = shutil.copytree(run, tmp_path / "whole")
+    record = run / "instruct" / "rows.jsonl"
+    lines = record.read_text().splitlines(keepends=True)
+    record.write_text("".join(lines[: len(lines) // 2]) + lines[-1][:9])
+    (run / "summary.json").unlink()
+    again = start(program)
+    assert again.status == OK and tables(run) == tables(whole)
+    assert start(program, "--resume").loaded == ()
+
+
+def test_vectors_of_a_run_that_is_not_there_are_refused(program: Program) -> None:
+    found = start(program, "--vectors", "nowhere")
+    assert found.status == BAD_INPUT and "is no finished run of extract" in found.log
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--lambdas 0", "strengths are above 0"),
+        ("--random-vectors 1", "a control needs at least 3"),
+        ("--requests 2", "an interval needs at least 3"),
+    ],
+)
+def test_a_wrong_request_is_refused_in_one_sentence(
+    program: Program, options: str, said: str
+) -> None:
+    found = program.plain("validate", *options.split())
+    assert found.status == BAD_INPUT and said in found.log
