@@ -207,6 +207,19 @@ def test_shuffled_pairings_predict_nothing_where_the_true_one_does(states, rng) 
         assert len({round(value, 9) for value in null}) > 10, "every pairing is another"
 
 
+def test_pairings_shuffled_inside_groups_keep_what_groups_share(rng) -> None:  # type: ignore[no-untyped-def]
+    """Groups tell all: shuffled inside them the map is as good, shuffled over them useless."""
+    groups = np.arange(N) % 2
+    source = groups[:, None] + 0.01 * rng.standard_normal((N, 2))
+    target = 5.0 * groups[:, None] + 0.01 * rng.standard_normal((N, 2))
+    fitter = ridge(source)
+    inside, over = (
+        [r2(m, source, target) for m in shuffled_fits(fitter, target, rng, 10, kept)]
+        for kept in (groups.tolist(), None)
+    )
+    assert min(inside) > 0.99 and max(over) < 0.5
+
+
 def test_controls_are_as_long_as_what_they_control(states, rng) -> None:  # type: ignore[no-untyped-def]
     fitted = ridge(states)(states @ rng.standard_normal((D, 5)))
     drawn = random_map(fitted, rng)

@@ -10,7 +10,7 @@ Both fits take apart the source's states once and are then called with the targe
 hundred shuffled pairings cost little more than one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ from scipy.linalg import svd
 from tl_geometry.bootstrap import BootstrapResult, bca
 from tl_geometry.resampling import check_finite
 from tl_geometry.sites import check_layers, layer_at
+from tl_geometry.strata import members_of
 
 PENALTIES = tuple(float(10.0**k) for k in np.arange(-6, 4.5, 0.5))
 """Tried by `ridge`, in units of the mean squared singular value of the source's states."""
@@ -136,10 +137,24 @@ FITS: dict[str, Callable[[Float[np.ndarray, "n source"]], Fit]] = {
 
 
 def shuffled_fits(
-    fit: Fit, target: Float[np.ndarray, "n target"], rng: np.random.Generator, n: int
+    fit: Fit,
+    target: Float[np.ndarray, "n target"],
+    rng: np.random.Generator,
+    n: int,
+    groups: Sequence[Hashable] | None = None,
 ) -> list[LinearMap]:
-    """The same fit on texts paired at random: what a map is worth that knows of no pairing."""
-    return [fit(target[rng.permutation(len(target))]) for _ in range(n)]
+    """The same fit on texts paired at random: what a map is worth that knows of no pairing.
+
+    With `groups`, at random inside each: such a map still knows what kind of text meets what kind.
+    """
+    members = members_of(groups, len(target))
+    orders = []
+    for _ in range(n):
+        order = np.arange(len(target))
+        for rows in members.values():
+            order[rows] = rng.permutation(rows)
+        orders.append(order)
+    return [fit(target[order]) for order in orders]
 
 
 def random_map(like: LinearMap, rng: np.random.Generator) -> LinearMap:
