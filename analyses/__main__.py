@@ -5,6 +5,7 @@ import sys
 ANALYSES = {
     "homeostasis": "Does the geometry come back downstream of a patch, and what brings it back?",
     "cross_architecture": "Is there a critical layer, and at the same depth in every model?",
+    "alignment_quality": "How far do safe and unsafe inputs lie apart inside a model?",
     "alignment_steering": "Can what tuning did to a model be carried as a vector?",
     "refusal": "Which layer, method and dose make a model refuse, across families?",
 }

@@ -127,7 +127,7 @@ def _started(name: str) -> ModuleType | str:
 
 def _parser(module: ModuleType) -> Callable[[list[str]], object]:
     """Reads arguments as the module does, without doing what they ask for."""
-    if hasattr(module, "STEPS"):
+    if hasattr(module, "read"):
         return module.read
     if hasattr(module, "PRESETS"):
         from analyses.cli import parse

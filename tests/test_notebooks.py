@@ -31,6 +31,7 @@ def source(cell: dict[str, Any]) -> str:
 
 def test_the_notebooks_are_there() -> None:
     names = ["01_quickstart", "02_homeostasis", "03_cross_architecture", "04_refusal"]
+    names.append("05_alignment")
     assert [path.stem for path in NOTEBOOKS] == names
 
 

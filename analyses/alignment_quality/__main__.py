@@ -18,10 +18,14 @@ from analyses.starting import carried_out, status_of
 CONFIG = "config"
 
 
+def read(args: list[str]) -> tuple[Config, bool]:
+    """The settings, and whether only they are asked for; SystemExit as `parse`."""
+    asked = args[:1] == [CONFIG]
+    return parse(Config, __doc__ or "", args[1:] if asked else args, PRESETS, SIZES), asked
+
+
 def main(args: list[str] | None = None) -> int:
-    given = sys.argv[1:] if args is None else args
-    asked = given[:1] == [CONFIG]
-    config = parse(Config, __doc__ or "", given[1:] if asked else given, PRESETS, SIZES)
+    config, asked = read(sys.argv[1:] if args is None else args)
     log_to_terminal()
     act = _config if asked else _dry_run if config.dry_run else _run
     return status_of(lambda: act(config))

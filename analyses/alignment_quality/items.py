@@ -101,8 +101,8 @@ def _from_hub(source: str) -> pd.DataFrame:
         from datasets import load_dataset
     except ImportError as error:
         raise ValueError(
-            f"{source} is read with a package that is not installed: pip install "
-            "'tl-geometry[data]', or give a local file with --prompts"
+            f"{source} is read with a package that is not installed: pip install datasets, or give "
+            "a local file with --prompts"
         ) from error
     try:
         loaded: Any = load_dataset(source, split="train")
