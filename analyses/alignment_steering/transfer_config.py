@@ -5,7 +5,7 @@ from math import inf
 from typing import Literal
 
 from analyses.alignment_steering.config import SEED_MODELS, Paired
-from analyses.cli import Flag, Models
+from analyses.cli import Models
 
 MapName = Literal["ridge", "procrustes"]
 Length = Literal["carried", "own"]
@@ -35,8 +35,8 @@ class Transfer(Paired):
     """Added at the output of so many last blocks of the target."""
     depths: tuple[float, ...] = ()
     """At these relative depths instead; the layer is floor(depth · n_layers)."""
-    norm_preserving: Flag = False
-    """Give every state its length back after the addition."""
+    preserve_norm: bool = True
+    """Rescale every token to the length that it had, as the plan does."""
     fit_texts: int = 400
     """Preference pairs whose texts the maps are fitted on, one text a pair."""
     held_out_texts: int = 100

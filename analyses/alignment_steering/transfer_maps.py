@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from analyses.alignment_steering.transfer_config import MapName, Transfer
+from analyses.alignment_steering.transfer_texts import fit_kinds
 from tl_geometry.resampling import shared_weights
 from tl_geometry.transfer import (
     FITS,
@@ -23,7 +24,7 @@ from tl_geometry.transfer import (
 )
 
 CONTROLS: Mapping[str, str] = {
-    "shuffled": "a map fitted on texts paired at random; as long as the carried vector",
+    "shuffled": "a map fitted on texts paired at random inside their kind; as long as carried",
     "random_map": "a Gaussian map of equal Frobenius norm, as long as it comes out",
     "random_vector": "a Gaussian vector as long as the carried one",
 }
@@ -67,7 +68,8 @@ def carried(source: Side, target: Side, name: MapName, config: Transfer) -> Carr
         fit = FITS[name](source.at("fit", k))
         fitted = fit(target.at("fit", k))
         # The same seed at every layer: a control is as much of one piece over layers as the map.
-        shuffled = shuffled_fits(fit, target.at("fit", k), _rng(config, 1), config.shuffles)
+        rng, kinds = _rng(config, 1), fit_kinds(len(target.states["fit"]))
+        shuffled = shuffled_fits(fit, target.at("fit", k), rng, config.shuffles, kinds)
         vector, own = fitted.carry(source.own(k)), target.own(k)
         if config.length == "own":
             vector *= np.linalg.norm(own) / np.linalg.norm(vector)

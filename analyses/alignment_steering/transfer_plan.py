@@ -31,7 +31,7 @@ from tl_geometry.sites import layer_at
 VERSION = 1
 """Raised when the same settings would give other numbers."""
 NUMBERS = (
-    "maps", "strengths", "length", "last_layers", "depths", "norm_preserving", "new_tokens",
+    "maps", "strengths", "length", "last_layers", "depths", "preserve_norm", "new_tokens",
     "draws", "shuffles", "format", "max_tokens", "resamples", "seed",
 )  # fmt: skip
 """Settings that change a number, and stand in the run's key as they are."""

@@ -10,23 +10,18 @@ from typing import TypeVar
 
 import torch
 from accelerate.utils.memory import clear_device_cache
-from jaxtyping import Float, Int
-from torch import Tensor
 
 from analyses.alignment_steering.transfer_config import Transfer
 from analyses.alignment_steering.transfer_texts import Given
 from analyses.work import out_of_memory
-from tl_geometry import sites
 from tl_geometry.capture import continuation_log_prob, tail_logits
 from tl_geometry.conditions import to_their_ends
 from tl_geometry.generation import decode, generate
-from tl_geometry.interventions import edited
 from tl_geometry.judges import Band, quality
+from tl_geometry.layered_steering import LayeredSteering
 from tl_geometry.likelihood import answer_nll
 from tl_geometry.models import Model
-from tl_geometry.steering import on_real_tokens
 from tl_geometry.tokens import Ids, TokenBatch, pad
-from tl_geometry.twins import Edit
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -44,36 +39,6 @@ FEWEST = 8
 """Answers that a band of likelihoods needs."""
 
 
-@dataclass(frozen=True, eq=False)
-class Pushes:
-    """What is added where, condition by condition; rows of zeros add nothing."""
-
-    vectors: Float[Tensor, "condition layer d"]
-    layers: Sequence[int]
-    keep_norm: bool = False
-
-    def edits(self, rows: Int[Tensor, " row"], batch: TokenBatch) -> dict[int, Edit]:
-        """Of a batch whose rows belong to these conditions."""
-        found = self.vectors[rows.to(self.vectors.device)]
-        return {
-            layer: on_real_tokens(_added(found[:, k], self.keep_norm), batch.mask)
-            for k, layer in enumerate(self.layers)
-        }
-
-
-def _added(vectors: Float[Tensor, "row d"], keep_norm: bool) -> Edit:
-    untouched = ~vectors.any(-1)[:, None, None]
-
-    def edit(resid: Float[Tensor, "batch pos d"]) -> Float[Tensor, "batch pos d"]:
-        new = resid + vectors[:, None].to(resid)
-        if not keep_norm:
-            return new
-        kept = new * (resid.norm(dim=-1, keepdim=True) / new.norm(dim=-1, keepdim=True))
-        return torch.where(untouched.to(resid.device), resid, kept)
-
-    return edit
-
-
 Values = dict[str, list[float]]
 """Readout → one number an item, in the order of the items."""
 
@@ -89,10 +54,10 @@ class Seen:
 
 
 def read_out(
-    model: Model, given: Given, pushes: Pushes, config: Transfer, band: Band | None
+    model: Model, given: Given, pushes: LayeredSteering, config: Transfer, band: Band | None
 ) -> list[Seen]:
     """Every condition of the pushes, in their order."""
-    n = len(pushes.vectors)
+    n = len(pushes)
     asked = [ids for _, ids in given.requests]
     pairs: list[tuple[Ids, Ids]] = [
         (t.prompt, answer) for t in given.preference for answer in (t.chosen, t.rejected)
@@ -130,7 +95,7 @@ def _judged(given: Given, texts: Sequence[str], nll: Sequence[float], band: Band
 
 
 def _log_probs(
-    model: Model, items: Sequence[tuple[Ids, Ids]], pushes: Pushes, config: Transfer
+    model: Model, items: Sequence[tuple[Ids, Ids]], pushes: LayeredSteering, config: Transfer
 ) -> list[list[float]]:
     """Condition → mean log-probability a token of each continuation behind its prompt."""
     texts = [[*prompt, *answer] for prompt, answer in items]
@@ -138,10 +103,9 @@ def _log_probs(
     @torch.inference_mode()
     def read(size: int) -> list[list[float]]:
         found = [[0.0] * len(items) for _ in pushes.vectors]
-        for which, how, batch in _passes(model, texts, len(pushes.vectors), size):
+        for which, how, batch in _passes(model, texts, len(pushes), size):
             longest = max(len(items[i][1]) for i in which)
-            edits = pushes.edits(torch.tensor(how), batch)
-            with edited(model, {sites.resid_post(n): edit for n, edit in edits.items()}):
+            with pushes.rows(how).held(model, batch):
                 logits = tail_logits(model, batch, longest + 1)
             for row, i, k in zip(continuation_log_prob(logits, batch.ids), which, how, strict=True):
                 found[k][i] = float(row[-len(items[i][1]) :].mean())
@@ -151,14 +115,14 @@ def _log_probs(
 
 
 def _answers(
-    model: Model, prompts: Sequence[Ids], pushes: Pushes, config: Transfer
+    model: Model, prompts: Sequence[Ids], pushes: LayeredSteering, config: Transfer
 ) -> list[list[list[int]]]:
     """Condition → prompt → new ids."""
 
     def say(size: int) -> list[list[list[int]]]:
         found = [[list[int]() for _ in prompts] for _ in pushes.vectors]
-        for which, how, batch in _passes(model, prompts, len(pushes.vectors), size):
-            edits = pushes.edits(torch.tensor(how), batch)
+        for which, how, batch in _passes(model, prompts, len(pushes), size):
+            edits = pushes.rows(how).edits(batch)
             new = generate(model, batch, max_new_tokens=config.new_tokens, edits=edits)
             for ids, i, k in zip(to_their_ends(model, new), which, how, strict=True):
                 found[k][i] = ids

@@ -24,6 +24,8 @@ CANNOT_SAY = (
     "these texts do not move along, nor of other tokens, at which vectors are added all the same.",
     "Held-out R² is summed over dimensions: a few wide ones can carry it. A high R² says that two "
     "models see texts alike, not that what tuning added lies where texts differ.",
+    "Texts are shuffled inside their kind (preferred answer, rejected answer, no answer yet), so "
+    "shuffled maps know the kinds; what is above them is known of single texts.",
     "Of the controls, some vectors and pairings were drawn; intervals are over prompts, not over "
     "draws. How many of the draws lie below is in the table.",
     "A vector that leaves the model no language (see nll_neutral and garbled) can move preferences "
@@ -106,8 +108,8 @@ def _cosines(cosines: pd.DataFrame) -> str:
     ]
     return (
         "Cosine of the carried vector and the target's own, mean over steered layers, with 95 % of "
-        f"the shuffled pairings: {'; '.join(parts)}. Above chance (p < 0.05, Benjamini–Hochberg "
-        f"over cells, maps and layers) in {clear} of {len(rows)}."
+        f"the pairings shuffled inside kinds of text: {'; '.join(parts)}. Above chance (p < 0.05, "
+        f"Benjamini–Hochberg over cells, maps and layers) in {clear} of {len(rows)}."
     )
 
 
@@ -116,7 +118,8 @@ def _preference(tables: Mapping[str, pd.DataFrame], strength: float) -> str:
     effects, over = select(tables["transfer"], **here), tables["transfer_over_controls"]
     over = select(over, **here)
     carried, own = (select(effects, vector=vector) for vector in ("carried", OWN))
-    parts = [f"own vector {_range(own)}"]
+    tuned = select(tables["transfer"], readout="preference", vector=INSTRUCT)
+    parts = [f"the tuned model itself {_range(tuned)}", f"own vector {_range(own)}"]
     parts += [f"carried by {m} {_range(select(carried, map=m))}" for m in values_of(carried, "map")]
     clear = _beats_all(select(over, vector="carried"))
     cost = select(tables["transfer"], **here | {"readout": "nll_neutral"}, vector="carried")

@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from analyses.alignment_steering.extracting import longest
+from analyses.alignment_steering.extracting import longest, wording_of
 from analyses.alignment_steering.plan import Pair, tokenizer_of
 from analyses.alignment_steering.preferences import PreferencePair
 from analyses.alignment_steering.texts import Text, Wording, encoded, why_foreign
 from analyses.alignment_steering.transfer_plan import TransferPlan
-from tl_geometry.catalogue import is_pocket
 from tl_geometry.prompts import Request
 from tl_geometry.tokens import Ids
 
@@ -31,6 +30,11 @@ class Given:
     neutral: Sequence[Ids]
 
 
+def fit_kinds(n: int) -> list[int]:
+    """What is read of each preference pair: the preferred answer, the rejected one, no answer."""
+    return [k % 3 for k in range(n)]
+
+
 def all_given(plan: TransferPlan) -> tuple[dict[str, Given], dict[str, str]]:
     """Pair → its texts, in the same order for all; and why a pair has none.
 
@@ -41,7 +45,7 @@ def all_given(plan: TransferPlan) -> tuple[dict[str, Given], dict[str, str]]:
     wording: dict[str, Wording] = {}
     for pair in plan.measurable:
         try:
-            wording[pair.name] = _wording(plan, pair)
+            wording[pair.name] = wording_of(plan.config, pair)
             read[pair.name] = [_read(plan, pair, wording[pair.name], kind) for kind in kinds]
         except ValueError as error:
             failed[pair.name] = str(error)
@@ -53,16 +57,11 @@ def all_given(plan: TransferPlan) -> tuple[dict[str, Given], dict[str, str]]:
     return given, failed
 
 
-def _wording(plan: TransferPlan, pair: Pair) -> Wording:
-    pocket = is_pocket(pair.instruct.spec)
-    return Wording(tokenizer_of(pair.instruct.spec), plan.config.format, pocket=pocket)
-
-
 def _read(
     plan: TransferPlan, pair: Pair, wording: Wording, kind: Sequence[PreferencePair]
 ) -> dict[str, Text]:
     assert pair.base is not None and pair.base.size is not None
-    texts = encoded(wording, kind, longest(plan.extraction, pair)).texts
+    texts = encoded(wording, kind, longest(plan.config, pair)).texts
     if len(texts) < 3:
         raise ValueError(f"{len(texts)} of {len(kind)} preference pairs can be read")
     base = tokenizer_of(pair.base.spec)
@@ -88,7 +87,10 @@ def _given(
     return Given(
         # Of a pair, one text: with several, leaving out one would leave its twins in the fit. Some
         # end before the answer, where it is decided, others at its end, where vectors are made.
-        fit=[[*t.prompt, *(t.chosen, t.rejected, ())[k % 3]] for k, t in enumerate(fit)],
+        fit=[
+            [*t.prompt, *(t.chosen, t.rejected, ())[kind]]
+            for t, kind in zip(fit, fit_kinds(len(fit)), strict=True)
+        ],
         held_out={
             "answers": [[*t.prompt, *t.chosen] for t in held_out],
             "requests": [wording.request(r.text) for r in words.held_out_requests],

@@ -1,28 +1,25 @@
 """Measure every source and target; what the record already holds is not measured again."""
 
-import gc
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from accelerate.utils.memory import clear_device_cache
 from jaxtyping import Float
 from torch import Tensor
 
 from analyses.alignment_steering.exported import vectors_of
-from analyses.alignment_steering.extracting import measure_all
-from analyses.alignment_steering.plan import Pair, load_one
-from analyses.alignment_steering.transfer_config import Transfer
+from analyses.alignment_steering.extracting import Loading, measure_all
+from analyses.alignment_steering.plan import Pair
 from analyses.alignment_steering.transfer_maps import Side, carried, random_pushes, tensor
 from analyses.alignment_steering.transfer_plan import TransferPlan
-from analyses.alignment_steering.transfer_readouts import FEWEST, Pushes, Seen, halved, read_out
+from analyses.alignment_steering.transfer_readouts import FEWEST, Seen, halved, read_out
 from analyses.alignment_steering.transfer_texts import Given, all_given
 from analyses.requested import ModelPlan
 from analyses.work import why, without_nan
 from tl_geometry.judges import Band, nll_band
+from tl_geometry.layered_steering import LayeredSteering
 from tl_geometry.models import Model
 from tl_geometry.pooling import pooled_states
 from tl_geometry.runs import RowLog, Run, open_run
@@ -115,7 +112,9 @@ class _Work:
         """The base model's last-token states of all texts that maps see."""
         given, layers = self.given[pair.name], self.needed(pair)
         kinds = {"fit": given.fit, **given.held_out}
-        with _loaded(self.plan.config, pair.base) as model:
+        assert pair.base is not None
+        with Loading(self.plan.config, pair.base) as loading:
+            model = loading()
             for kind, texts in kinds.items():
 
                 def read(size: int, texts: Any = texts, kind: str = kind) -> Tensor:
@@ -144,7 +143,9 @@ class _Work:
     def _rows(self, pair: Pair, entry: ModelPlan | None, keys: Sequence[str]) -> None:
         rows, config = self.record.log(pair.name), self.plan.config
         sources = {source_key(source.name): source for source in self.pairs}
-        with _loaded(config, entry) as model:
+        assert entry is not None
+        with Loading(config, entry) as loading:
+            model = loading()
             for key in keys:
                 log.info("%s: %s", pair.name, key.replace("|", " "))
                 _attempt(rows, key, lambda key=key: self._row(pair, model, key, sources, rows))
@@ -159,7 +160,7 @@ class _Work:
         return self._from(sources[key], pair, model, _band(rows))
 
     def _untouched(self, pair: Pair, model: Model) -> dict[str, Any]:
-        nothing = Pushes(torch.zeros(1, 0, model.cfg.d_model), ())
+        nothing = LayeredSteering(torch.zeros(1, 0, model.cfg.d_model), ())
         (seen,) = read_out(model, self.given[pair.name], nothing, self.plan.config, None)
         return {"conditions": {"untouched": _recorded(seen)}}
 
@@ -191,7 +192,8 @@ class _Work:
             some = {name: v for name, v in strong.items() if _is_asked(name) == asked}
             if not some:
                 continue
-            pushes = Pushes(tensor(some), self.plan.steered(pair), config.norm_preserving)
+            layers = tuple(self.plan.steered(pair))
+            pushes = LayeredSteering(tensor(some), layers, config.preserve_norm)
             words = given if asked else replace(given, requests=())
             seen = read_out(model, words, pushes, config, band)
             read |= {name: _recorded(one) for name, one in zip(some, seen, strict=True)}
@@ -224,17 +226,3 @@ def _attempt(rows: RowLog, key: str, measure: Callable[[], Mapping[str, Any]]) -
         log.error("%s: %s", key, why(error), exc_info=True)
         found = {"status": "failed", "reason": why(error)}
     rows.append([{"key": key, **found}])
-
-
-@contextmanager
-def _loaded(config: Transfer, entry: ModelPlan | None) -> Iterator[Model]:
-    """A model, given back at the end of the block."""
-    assert entry is not None
-    log.info("loading %s", entry.name)
-    model = load_one(config, entry.spec)
-    try:
-        yield model
-    finally:
-        del model
-        gc.collect()
-        clear_device_cache(garbage_collection=True)

@@ -1,6 +1,7 @@
 """Whose vector steers whom: rows are sources, columns targets, the diagonal the target's own."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ def transfer_matrix(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     carried, own = (select(table, vector=vector) for vector in ("carried", "own"))
     if carried.empty:
         return nothing("No figure “transfer_matrix”", "transfer.csv has no carried vector")
-    models = _models(table)
+    models, tuned = _models(table), _tuned(table)
     maps, strengths = values_of(carried, "map"), sorted(values_of(carried, "strength"))
     titles = [f"{m}, strength {number(s)}" for s in strengths for m in maps]
     figure = _grid(titles, len(strengths), len(maps), len(models))
@@ -33,17 +34,18 @@ def transfer_matrix(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
             cells = select(rows, strength=strength, map=(name, "none"))
             # A scale a strength: strong vectors would hide what weak ones do.
             scale = _largest(select(rows, strength=strength), "estimate")
-            _map(figure, cells, models, scale, over, row=r, col=c)
+            _map(figure, cells, models, scale, over, row=r, col=c, below=tuned)
     caption = (
         "Change of log P(preferred answer) − log P(rejected one), nats a token, when the vector of "
         "the row's pair is added to the column's base model, with its 95 % BCa bootstrap interval "
         f"over test pairs (n = {n_range(carried)}). Diagonal: the target's own vector, the "
         "ceiling. Bold: the excess over every control (shuffled pairing, random map, "
-        "random vector; on the diagonal random vectors) has an interval above 0; not corrected for the number of cells. "
-        "Colours: each strength has a scale of its own, around 0."
+        "random vector; on the diagonal random vectors) has an interval above 0; not corrected "
+        "for the number of cells. Below each target: how far the tuned model itself is from its "
+        "base, which is all there is to gain. Colours: a scale of its own for each strength."
     )
     notes = [f"no value: {place}: {why}" for place, why in _lost(pd.concat([carried, own]))]
-    return finish(figure, _title(carried, over), caption, notes, room=20)
+    return finish(figure, _title(carried, over), caption, notes)
 
 
 def transfer_cosines(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
@@ -57,10 +59,19 @@ def transfer_cosines(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     title = f"The carried vector points the target's way above chance in {clear} of {len(table)}"
     caption = (
         "Cosine of the carried vector and the target's own, mean over the steered layers; in "
-        "brackets 95 % of the values under shuffled pairings of the texts (not an interval of the "
-        "cosine). Bold: p < 0.05 against them, Benjamini–Hochberg over cells, maps and layers."
+        "brackets 95 % of the values under pairings of the texts that are shuffled inside kinds of "
+        "text (not an interval of the cosine). Bold: p < 0.05 against them, Benjamini–Hochberg "
+        "over cells, maps and layers."
     )
-    return finish(figure, title, caption, room=20)
+    return finish(figure, title, caption)
+
+
+def _tuned(table: pd.DataFrame) -> dict[str, str]:
+    return {
+        row["target"]: f"<br>(tuned: {decimal(row['estimate'], 2)})"
+        for row in records(select(table, vector="instruct"))
+        if not absent(row["estimate"])
+    }
 
 
 def _models(table: pd.DataFrame) -> list[str]:
@@ -69,7 +80,9 @@ def _models(table: pd.DataFrame) -> list[str]:
 
 def _grid(titles: list[str], rows: int, columns: int, n: int) -> go.Figure:
     height = 60 + 66 + rows * (_CELL * n + 90)
-    return grid(rows, columns, titles, height=height, gaps=(0.04, 0.22 if rows > 1 else 0.1))
+    return grid(
+        rows, columns, titles, height=height, gaps=(0.04, 100 / (height - 126) if rows > 1 else 0.1)
+    )
 
 
 def _largest(rows: pd.DataFrame, column: str) -> float:
@@ -86,6 +99,7 @@ def _map(
     *,
     row: int,
     col: int,
+    below: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     shape = (len(models), len(models))
     values, texts, hovers = (
@@ -100,7 +114,7 @@ def _map(
         hovers[at] = _hover(cell)
     names = [wrap(plain(model), 14) for model in models]
     figure.add_heatmap(
-        x=names,
+        x=[name + below.get(model, "") for name, model in zip(names, models, strict=True)],
         y=names,
         z=[[None if np.isnan(v) else float(v) for v in line] for line in values],
         text=texts.tolist(),
