@@ -5,7 +5,8 @@ from collections import Counter
 import numpy as np
 from jaxtyping import Float, Int
 
-from analyses.alignment_quality.cells import MEAN, Draws, Row, Space, separations
+from analyses.alignment_quality.cells import MEAN, Draws, Row, Space, separations, stated
+from tl_geometry.bootstrap import missing_interval
 from tl_geometry.probes import length_matched
 
 CALIPER = 1.0
@@ -51,7 +52,9 @@ def _of(space: Space, draws: Draws, pairs: list[np.ndarray], what: str) -> Row:
     """As many pairs of every axiom, so that axioms stay of one size."""
     fewest = min(map(len, pairs))
     if fewest < FEWEST:
-        return {"n": 0, "reason": f"some axiom has {fewest} {what}, {FEWEST} are needed"}
+        reason = f"some axiom has {fewest} {what}, {FEWEST} are needed"
+        absent = missing_interval(reason, n=0, method="BCa")
+        return {"n": 0, **stated("eta", absent), **stated("auc", absent), "reason": reason}
     rows = np.sort(np.concatenate([some[:fewest].ravel() for some in pairs]))
     items = [draws.items[i] for i in rows]
     if Counter(item.safe for item in items)[True] * 2 != len(items):
