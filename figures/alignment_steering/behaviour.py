@@ -9,8 +9,10 @@ from figures.alignment_steering.notes import failed_notes
 from figures.marks import add_key, bars, level_line, numbers
 from figures.refusal.panels import Panels, panels, title_lines
 from figures.rows import n_range, records, select, values_of
-from figures.style import BLACK, BLUE, GREEN, VERMILLION, Look, decimal, finish
+from figures.style import BLUE, GREEN, VERMILLION, Look, decimal, finish
 
+ASIDE = {"mean": -0.012, "svd": 0.012}
+"""Marks of two vectors stand apart, so that both intervals are seen."""
 LOOKS = {"mean": Look("mean vector", BLUE), "svd": Look("svd vector", VERMILLION, "dash", "square")}
 RANDOM, NONE, INSTRUCT = "random", "none", "instruct"
 PALE = "#AAAAAA"
@@ -27,8 +29,9 @@ def behaviour(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     )
     caption = (
         "Share of harmful test requests with a coherent refusal, 95 % Wilson interval over "
-        f"prompts (n = {_n(table, 'refusal')}), against λ; grey: each random vector, at every "
-        "layer as long as the mean vector. Green line: the instruct model, the ceiling."
+        f"prompts (n = {_n(table, 'refusal')}), against λ (0: the base model); grey: each random "
+        "vector, at every layer as long as the mean vector. Green line: the instruct model, the "
+        "ceiling."
     )
     return _figure(tables, "refusal", title, caption, percent=True)
 
@@ -95,7 +98,7 @@ def _figure(
         for vector, look in LOOKS.items():
             rows = select(mine, vector=(vector, NONE)).sort_values("strength")
             if len(select(mine, vector=vector)):
-                _line(place, k, rows, look)
+                _line(place, k, rows, look, ASIDE[vector])
         for ceiling in records(select(mine, vector=INSTRUCT)):
             place.figure.add_hline(
                 y=ceiling["estimate"],
@@ -108,7 +111,6 @@ def _figure(
             place.figure.update_yaxes(range=[-4, 104], title_text="%", row=row, col=col)
     add_key(place.figure, "random vectors", "circle", PALE, size=5, mode="lines+markers")
     add_key(place.figure, "instruct model", "line-ew", GREEN, mode="lines", line_color=GREEN)
-    add_key(place.figure, "λ = 0: the base model", "circle", BLACK, size=4)
     return finish(
         place.figure, title, caption, failed_notes(tables), room=title_lines(place.figure)
     )
@@ -137,10 +139,10 @@ def _randoms(place: Panels, k: int, table: pd.DataFrame) -> None:
             )
 
 
-def _line(place: Panels, k: int, rows: pd.DataFrame, look: Look) -> None:
+def _line(place: Panels, k: int, rows: pd.DataFrame, look: Look, aside: float) -> None:
     row, col = place.at[k]
     place.figure.add_scatter(
-        x=numbers(rows["strength"]),
+        x=numbers(rows["strength"] + aside),
         y=numbers(rows["estimate"]),
         error_y=bars(rows, look.colour),
         mode="lines+markers",

@@ -88,7 +88,7 @@ def _lines(
                     place.figure, rows, look, look.label,
                     row=row, col=col, band=band, legend=k == 0,
                 )  # fmt: skip
-        layer_axis(place.figure, mine, row=row, col=col)
+        layer_axis(place.figure, mine, row=row, col=col, most=5)
         shown = pd.concat(drawn)
         place.figure.update_yaxes(range=padded_range(shown, *include), row=row, col=col)
     return place
