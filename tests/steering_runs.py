@@ -109,10 +109,10 @@ def program(
 @pytest.fixture
 def few_preferences(monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty pairs in the embedded world's place: checked for types, it takes a minute to write."""
-    from analyses.alignment_steering.preferences import load
+    from analyses.alignment_steering.preferences import _pocket
     from tl_geometry.pocket.corpus import Preference
 
-    load.cache_clear()
+    _pocket.cache_clear()
     monkeypatch.setattr(
         "tl_geometry.pocket.corpus.preferences",
         lambda split: tuple(

@@ -48,7 +48,6 @@ class Loaded:
     dropped: Mapping[str, int]
 
 
-@lru_cache(maxsize=8)
 def load(name_or_file: str, split: Split, n: int, seed: int = 0) -> Loaded:
     """`n` pairs with different prompts, in an order that their content and the seed settle.
 
@@ -104,11 +103,15 @@ def _listed(dropped: Mapping[str, int]) -> str:
     return "".join(f", {count} dropped ({reason})" for reason, count in dropped.items())
 
 
-def _pocket(split: Split) -> Iterator[PreferencePair]:
+@lru_cache
+def _pocket(split: Split) -> tuple[PreferencePair, ...]:
+    """Written once: the world has thousands."""
     from tl_geometry.pocket.corpus import preferences
 
-    for one in preferences(split):
-        yield PreferencePair(one.id, _asked(one.prompt, one.system), one.chosen, one.rejected)
+    return tuple(
+        PreferencePair(one.id, _asked(one.prompt, one.system), one.chosen, one.rejected)
+        for one in preferences(split)
+    )
 
 
 def _asked(prompt: str, system: str | None) -> Turns:
