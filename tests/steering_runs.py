@@ -3,6 +3,7 @@ them, in this process."""
 
 import json
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,7 @@ def program(
 
 
 @pytest.fixture
-def few_preferences(monkeypatch: pytest.MonkeyPatch) -> None:
+def few_preferences(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Twenty pairs in the embedded world's place: checked for types, it takes a minute to write."""
     from analyses.alignment_steering.preferences import _pocket
     from tl_geometry.pocket.corpus import Preference
@@ -123,3 +124,5 @@ def few_preferences(monkeypatch: pytest.MonkeyPatch) -> None:
             for k in range(20)
         ),
     )  # fmt: skip
+    yield
+    _pocket.cache_clear()
