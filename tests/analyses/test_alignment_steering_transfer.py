@@ -173,6 +173,11 @@ def test_every_cell_has_every_readout_with_its_controls(whole: Path) -> None:
     of_carried = over[(over["vector"] == "carried") & (over["readout"] == "preference")]
     assert of_carried.groupby(["source", "map"]).size().tolist() == [4] * 4
     assert set(over[over["vector"] == "own"]["control"]) == {"random_vector"}
+    levels = effects.set_index(["source", "target", "map", "vector", "readout"])["level"]
+    for row in of_carried[of_carried["control"] != "share of own"].to_dict("records"):
+        cell = row["source"], row["target"], row["map"]
+        levelled = [levels[(*cell, v, "preference")] for v in ("carried", row["control"])]
+        assert row["estimate"] == pytest.approx(levelled[0] - levelled[1])
 
 
 def test_the_change_is_that_of_log_probabilities_read_by_another_route(whole: Path) -> None:
