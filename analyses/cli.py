@@ -148,7 +148,8 @@ def _without_commas(args: list[str]) -> list[str]:
     """`--models a,b` → `--models a b`; a folder with a comma in its name stays whole, and so does
     the value of every option that takes one."""
     lists = {"--models", "--model", "--conditions", "--export", "--methods", "--doses"}
-    lists |= {"--depths", "--low-depths", "--search-depths"}
+    lists |= {"--depths", "--low-depths", "--search-depths", "--pool", "--layers"}
+    lists |= {"--pairs", "--lambdas"}
     result: list[str] = []
     inside = False
     for arg in args:

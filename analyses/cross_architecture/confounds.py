@@ -144,7 +144,8 @@ def _word_scores(train: Rows, test: Rows, texts: Mapping[str, str]) -> dict[str,
 
     seen, fresh = ([texts[row["id"]] for row in half] for half in (train, test))
     vectors = TfidfVectorizer(token_pattern=r"[A-Za-z']+").fit(seen)
-    a, b = vectors.transform(seen), vectors.transform(fresh)
+    a: Any = vectors.transform(seen)
+    b: Any = vectors.transform(fresh)
     fit = LogisticRegression(max_iter=1000).fit(a, recursive(train))
     more = np.asarray(a[recursive(train)].mean(0) - a[~recursive(train)].mean(0)).ravel()
     telling = np.argsort(-np.where(more > 0, chi2(a, recursive(train))[0], 0))[:KEYWORDS]
