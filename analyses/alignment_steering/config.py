@@ -24,7 +24,7 @@ class Paired(Common):
     pairs: tuple[str, ...] = ()
     """Further pairs as BASE:INSTRUCT, each a short name, hub id or folder."""
     prompts: str | None = None
-    """Preference pairs: `pocket`, `hh-rlhf` (Anthropic/hh-rlhf, through `datasets`), or a .jsonl, .csv or
+    """Preference pairs: `pocket`, `hh-rlhf` (Anthropic/hh-rlhf of the hub), or a .jsonl, .csv or
     .parquet file with prompt, chosen and rejected. Default: the one made for the models."""
     limit: int | None = None
     """So many preference pairs instead of the mode's: a pilot."""
