@@ -56,7 +56,8 @@ def transfer_cosines(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     for c, name in enumerate(maps, start=1):
         _map(figure, select(table, map=name), models, 1.0, {}, row=1, col=c)
     clear = int((table["p_adjusted"].to_numpy(float) < 0.05).sum())
-    title = f"The carried vector points the target's way above chance in {clear} of {len(table)}"
+    shares = f"{clear} of {len(table)} (cells, maps)"
+    title = f"The carried vector points the target's way above chance in {shares}"
     caption = (
         "Cosine of the carried vector and the target's own, mean over the steered layers; in "
         "brackets 95 % of the values under pairings of the texts that are shuffled inside kinds of "
@@ -197,5 +198,5 @@ def _title(carried: pd.DataFrame, over: Mapping[tuple, bool]) -> str:
     clear = sum(over.get(_key(row), False) for row in records(carried))
     return (
         f"A vector carried from another model moves preferences more than every control in {clear} "
-        f"of {len(carried)} cells"
+        f"of {len(carried)} comparisons (cells, maps, strengths)"
     )
