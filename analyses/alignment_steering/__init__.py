@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from analyses.alignment_steering.config import Extract, Validate
     from analyses.alignment_steering.experiment import Results, run
+    from analyses.alignment_steering.transfer_config import Transfer
+    from analyses.alignment_steering.transfer_experiment import run_transfer
     from analyses.alignment_steering.validate import validate
 
 _HOME = {
     "Extract": "config",
     "Results": "experiment",
+    "Transfer": "transfer_config",
     "Validate": "config",
     "run": "experiment",
+    "run_transfer": "transfer_experiment",
     "validate": "validate",
 }
-__all__ = ["Extract", "Results", "Validate", "run", "validate"]
+__all__ = ["Extract", "Results", "Transfer", "Validate", "run", "run_transfer", "validate"]
 
 
 def __getattr__(name: str) -> Any:
