@@ -207,7 +207,8 @@ def test_workers_end_with_their_caller_and_a_second_start_completes_its_work(
 ):
     run = begun(tmp_path)
     started = subprocess.Popen(
-        [sys.executable, side_by_side.__file__, str(run), "0.5"],
+        # Slow enough for a busy machine: nobody may begin a third model before the signal comes.
+        [sys.executable, side_by_side.__file__, str(run), "1.5"],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         stderr=subprocess.DEVNULL,
     )
