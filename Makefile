@@ -25,7 +25,7 @@ demo: setup
 test: export OMP_NUM_THREADS = 1
 test: setup chromium
 	$(BIN)/python -m pytest -n 2 --dist loadscope
-	$(BIN)/python -m pytest --nbmake --nbmake-timeout=600 notebooks -p no:cacheprovider
+	$(BIN)/python -m pytest -n 2 --nbmake --nbmake-timeout=900 notebooks -p no:cacheprovider
 
 # A second environment beside the first: transformer-lens 3, whose HookedTransformer researchers
 # still have. It sees the first one's packages, so that torch is not installed twice.
