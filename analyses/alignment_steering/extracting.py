@@ -12,10 +12,10 @@ from accelerate.utils.memory import clear_device_cache
 
 from analyses.alignment_steering.analysed import analyse
 from analyses.alignment_steering.config import Paired
-from analyses.alignment_steering.plan import Pair, Plan, load_one, tokenizer_of
+from analyses.alignment_steering.plan import Pair, Plan, tokenizer_of
 from analyses.alignment_steering.states import States, fingerprint, keep, kept, read
 from analyses.alignment_steering.texts import Encoded, Wording, encoded, why_foreign
-from analyses.requested import ModelPlan, dtype_name
+from analyses.requested import ModelPlan, dtype_name, load
 from analyses.work import why
 from tl_geometry.catalogue import is_pocket
 from tl_geometry.models import Model
@@ -86,8 +86,7 @@ class Loading:
 
     def __call__(self) -> Model:
         if self._model is None:
-            log.info("loading %s", self.entry.name)
-            self._model = load_one(self.config, self.entry.spec)
+            self._model = load(self.config, self.entry.spec)
         return self._model
 
     def __exit__(self, *_: object) -> None:

@@ -10,7 +10,6 @@ from analyses.alignment_steering.config import Paired
 from analyses.alignment_steering.preferences import Loaded, PreferencePair, load
 from analyses.requested import ModelPlan, dtype_name, model_plans
 from tl_geometry.catalogue import MODELS, ModelSpec, is_pocket
-from tl_geometry.models import Model, load_model
 from tl_geometry.pocket.splits import digest
 from tl_geometry.runs import Spec, run_folder, run_name
 
@@ -152,14 +151,6 @@ def folder_of(config: Paired, found: Sequence[Pair], spec: Spec) -> Path:
     several = f"{len(found)}-pairs" if len(found) > 1 else found[0].name
     name = f"{spec.step}-{config.preset or several}"
     return run_folder(ANALYSIS, run_name(spec, name, config.run), config.out)
-
-
-def load_one(config: Paired, spec: ModelSpec) -> Model:
-    """By its short name where it has one. Raises as `load_model`."""
-    address = spec.name if spec.name in MODELS else spec.source
-    return load_model(
-        address, device=config.device, dtype=config.dtype, quantization=config.quantization
-    )
 
 
 def tokenizer_of(spec: ModelSpec) -> Any:

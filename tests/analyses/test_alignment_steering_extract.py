@@ -252,3 +252,24 @@ def test_a_dry_run_measures_nothing_and_names_the_cost(program: Program) -> None
     start = program("--dry-run")
     assert start.status == OK and start.loaded == () and not program.path().exists()
     assert "2 loads of models, one at a time; 48 texts read" in start.out
+
+
+def test_a_folder_that_is_called_like_a_known_model_is_read_itself(
+    steering_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from analyses.alignment_steering.config import Extract
+    from analyses.alignment_steering.extracting import Loading
+    from analyses.alignment_steering.plan import pairs
+
+    mine = tmp_path / "pocket-llama"
+    shutil.copytree(steering_models / "instruct", mine)
+
+    def asked(name: str, **_: Any) -> None:
+        raise OSError(f"asked for {name}")
+
+    monkeypatch.setattr("analyses.requested.load_model", asked)
+    config = Extract(pairs=(f"{steering_models / 'base'}:{mine}",))
+    (pair,) = pairs(config)
+    assert pair.name == "pocket-llama"
+    with pytest.raises(OSError, match=str(mine)), Loading(config, pair.instruct) as loading:
+        loading()

@@ -271,7 +271,7 @@ def test_a_finished_run_loads_no_model(whole: Path, tmp_path: Path, monkeypatch:
     import shutil
 
     shutil.copytree(whole.parent, tmp_path / "runs")
-    monkeypatch.setattr("analyses.alignment_steering.extracting.load_one", lambda *_: 1 / 0)
+    monkeypatch.setattr("analyses.alignment_steering.extracting.load", lambda *_: 1 / 0)
     assert start(*options(tmp_path)) == OK
 
 
@@ -290,7 +290,7 @@ def test_what_cannot_be_loaded_is_said_and_the_rest_is_reported(
     def broken(*_: Any) -> Any:
         raise OSError("the disk is gone")
 
-    monkeypatch.setattr("analyses.alignment_steering.extracting.load_one", broken)
+    monkeypatch.setattr("analyses.alignment_steering.extracting.load", broken)
     assert start(*options(tmp_path)) == 3
     assert set(table(run, "missing")["id"]) == set(PAIRS)
     said = " ".join(json.loads((run / "summary.json").read_text())["headline"])
