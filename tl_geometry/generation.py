@@ -11,6 +11,7 @@ from torch import Tensor
 from tl_geometry import sites
 from tl_geometry.interventions import edited
 from tl_geometry.models import Model
+from tl_geometry.shrinking import Present, can_shrink, generate_shrinking
 from tl_geometry.tokens import TokenBatch
 from tl_geometry.twins import Edit, blocks_edited, faithful_twin
 
@@ -45,7 +46,7 @@ def generate(
     `edits` maps a layer to what is done to that block's output (`hook_resid_post`, [batch pos d]):
     at the prompt in one pass, then one position at a time. `ends` are the ids that end an answer
     (default: `stop_ids`). A row that has ended is filled up with padding; generation stops when
-    every row has ended.
+    every row has ended. Greedy rows that have ended leave a large batch before that.
 
     Runs on the model's plain twin, at Hugging Face's own speed. Where interventions are held open
     by `with model.hooks(...)`, or the model has no twin, the bridge itself runs, and they act.
@@ -58,7 +59,6 @@ def generate(
         sites.check_layers(tuple(edits), model.cfg.n_layers)
     options = {
         **NEUTRAL,
-        "attention_mask": batch.mask,
         "max_new_tokens": max_new_tokens,
         "pad_token_id": _filler(model),
         "eos_token_id": sorted(stop_ids(model) if ends is None else ends) or None,
@@ -66,17 +66,17 @@ def generate(
     }
     if temperature > 0:
         options |= {"temperature": temperature, "top_k": 0, "top_p": 1.0}
-    with _drawing_from(generator), _held(model, edits):
-        out = _run(model, batch.ids, options)
-    return out[:, batch.ids.shape[1] :].clone()
-
-
-def _run(model: Model, ids: Int[Tensor, "batch pos"], options: dict[str, Any]) -> Tensor:
     twin: Any = faithful_twin(model)
-    if twin is not None:
-        return twin.generate(ids, **options)
-    # Not the bridge's own `generate`: on small models it is twice as slow.
-    return model.original_model.generate(ids, **options)  # pyright: ignore[reportAttributeAccessIssue] # a Module
+    if twin is not None and not temperature and can_shrink(twin, batch, options["eos_token_id"]):
+        present = Present.all_of(batch)
+        with _held(model, present.narrowed(edits)):
+            out = generate_shrinking(twin, batch, options, present)
+    else:
+        # Not the bridge's own `generate`: on small models it is twice as slow.
+        plain: Any = model.original_model if twin is None else twin  # pyright: ignore[reportAttributeAccessIssue] # a Module
+        with _drawing_from(generator), _held(model, edits):
+            out = plain.generate(batch.ids, attention_mask=batch.mask, **options)
+    return out[:, batch.ids.shape[1] :].clone()
 
 
 def _held(model: Model, edits: Mapping[int, Edit]) -> AbstractContextManager[None]:
