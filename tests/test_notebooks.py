@@ -11,6 +11,7 @@ import pytest
 from pages import ROOT, command_problem, commands, link_problem, links
 
 NOTEBOOKS = tuple(sorted((ROOT / "notebooks").glob("*.ipynb")))
+SETTINGS = {"Config", "Extract", "Validate", "Transfer"}
 LOGIC = (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.For, ast.While, ast.If, ast.Try,
          ast.ListComp, ast.DictComp, ast.SetComp, ast.GeneratorExp)  # fmt: skip
 
@@ -31,7 +32,7 @@ def source(cell: dict[str, Any]) -> str:
 
 def test_the_notebooks_are_there() -> None:
     names = ["01_quickstart", "02_homeostasis", "03_cross_architecture", "04_refusal"]
-    names.append("05_alignment")
+    names += ["05_alignment", "06_alignment_steering"]
     assert [path.stem for path in NOTEBOOKS] == names
 
 
@@ -53,7 +54,7 @@ def test_every_run_goes_to_a_temporary_folder(path: Path) -> None:
         node
         for cell in cells(path, "code")
         for node in ast.walk(ast.parse(source(cell)))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Config"
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in SETTINGS
     ]
     assert calls
     for call in calls:
