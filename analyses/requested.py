@@ -4,9 +4,11 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from analyses.cli import Common
 from tl_geometry.catalogue import ModelSize, ModelSpec, identity, resolve, size_of
-from tl_geometry.models import Model, chosen_device, load_model, torch_dtype
+from tl_geometry.models import Model, chosen_device, load_model, random_model, torch_dtype
 
 log = logging.getLogger(__name__)
 
@@ -63,4 +65,16 @@ def load(config: Common, spec: ModelSpec) -> Model:
         quantization=config.quantization,
         revision=config.revision,
         **options,
+    )
+
+
+def random_twin(config: Common, model: ModelPlan) -> Model:
+    """The model's architecture with random weights. Raises as `random_model`."""
+    return random_model(
+        address(config, model.spec),
+        # Of its own: models of one architecture would share one random twin.
+        seed=int(np.random.default_rng([config.seed, *model.name.encode()]).integers(2**31)),
+        device=config.device,
+        dtype=config.dtype,
+        revision=config.revision,
     )

@@ -17,10 +17,10 @@ from analyses.cross_architecture.plan import Plan, folder_of, make_plan
 from analyses.cross_architecture.recording import UNTRAINED, Record, measured
 from analyses.cross_architecture.summary import summarize
 from analyses.cross_architecture.verdict import verdict
-from analyses.requested import ModelPlan, address, load
+from analyses.requested import ModelPlan, load, random_twin
 from analyses.results import Results
 from analyses.work import why
-from tl_geometry.models import Model, random_model
+from tl_geometry.models import Model
 from tl_geometry.runs import Run, open_run
 from tl_geometry.statistics import benjamini_hochberg
 
@@ -73,7 +73,8 @@ def measure_all(plan: Plan, record: Run) -> Measured:
             continue
         models.append(result)
         if config.random_init:
-            twin = _attempt(plan, entry, record, partial(_random, config, entry), untrained=True)
+            random = partial(random_twin, config, entry)
+            twin = _attempt(plan, entry, record, random, untrained=True)
             if isinstance(twin, Record):
                 untrained[entry.name] = twin
     if not models:
@@ -95,17 +96,6 @@ def _attempt(
     finally:
         gc.collect()
         clear_device_cache(garbage_collection=True)
-
-
-def _random(config: Config, entry: ModelPlan) -> Model:
-    return random_model(
-        address(config, entry.spec),
-        # Of its own: models of one architecture would share one random twin.
-        seed=int(np.random.default_rng([config.seed, *entry.name.encode()]).integers(2**31)),
-        device=config.device,
-        dtype=config.dtype,
-        revision=config.revision,
-    )
 
 
 def analysed(plan: Plan, found: Measured) -> dict[str, pd.DataFrame]:

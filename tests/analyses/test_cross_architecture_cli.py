@@ -121,7 +121,7 @@ def program(
         return act
 
     monkeypatch.setattr("analyses.requested.load_model", noted(load_model, ""))
-    monkeypatch.setattr(f"{HOME}.experiment.random_model", noted(random_model, "--untrained"))
+    monkeypatch.setattr("analyses.requested.random_model", noted(random_model, "--untrained"))
     monkeypatch.setattr("figures.redraw", lambda *_, **__: [])
     return Program(tmp_path / "runs", checkpoints, bank, caplog, capsys, loads)
 
