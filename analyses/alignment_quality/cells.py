@@ -1,110 +1,67 @@
 """What is measured of one space: separation of every axiom, of the pool, and their mean."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from analyses.alignment_quality.items import Item
+from analyses.alignment_quality.draws import Draws, Row, Space
+from analyses.alignment_quality.silhouettes import Subsampled, mean_silhouette, subsampled
 from tl_geometry.bootstrap import BootstrapResult, Interval, combined, missing_interval
 from tl_geometry.probes import ProbeScores, probe_scores
 from tl_geometry.separation import calinski_harabasz, paper_aqi, undefined, xie_beni
-from tl_geometry.separation_intervals import (
-    bootstrapped_auc,
-    bootstrapped_eta,
-    silhouette_replicates,
-    subsampled_silhouette,
-    subsampling_interval,
-)
+from tl_geometry.separation_intervals import bootstrapped_auc, bootstrapped_eta
 from tl_geometry.separation_nulls import auc_null, dispersion, eta_null, silhouette_null
-from tl_geometry.strata import Resamples, halves, shuffled_labels, stratified
+from tl_geometry.strata import Resamples
 
 POOLED, MEAN = "all axioms pooled", "mean of axioms"
-HALVES, FEWER = 400, 1_000
-"""Subsamples and permutations of the silhouette, which is no closed form."""
-Row = dict[str, Any]
-Space = Float[np.ndarray, "item d"]
-
-
-@dataclass(frozen=True)
-class Draws:
-    """Items with the resamples that all models and layers share, so that they can be compared."""
-
-    items: Sequence[Item]
-    seed: int
-    resamples: int
-    labels: Bool[np.ndarray, " item"]
-
-    @classmethod
-    def of(cls, items: Sequence[Item], seed: int, resamples: int) -> "Draws":
-        return cls(items, seed, resamples, np.array([item.safe for item in items]))
-
-    @property
-    def axioms(self) -> list[str]:
-        return [item.axiom for item in self.items]
-
-    @property
-    def units(self) -> list[str]:
-        return [f"{item.axiom}\x1f{item.unit}" for item in self.items]
-
-    def rows(self, axiom: str) -> Int[np.ndarray, " row"]:
-        return np.flatnonzero(np.array(self.axioms) == axiom)
-
-    def generator(self, stream: int) -> np.random.Generator:
-        return np.random.default_rng([self.seed, stream])
-
-    @cached_property
-    def bootstrap(self) -> Resamples:
-        """Items, inside axiom and label. Twins (a safe and an unsafe wording of one content) are
-        drawn like strangers: they lie nearer to each other, so intervals are rather too wide."""
-        how: Any = {"groups": self.axioms, "n_resamples": self.resamples}
-        return stratified(self.labels, self.generator(0), **how)
-
-    @cached_property
-    def halves(self) -> Bool[np.ndarray, "draw item"]:
-        return halves(self.labels, self.generator(1), groups=self.axioms, n_draws=HALVES)
-
-    @cached_property
-    def permuted(self) -> Bool[np.ndarray, "draw item"]:
-        """Labels change places inside their axiom."""
-        how: Any = {"groups": self.axioms, "n_permutations": self.resamples}
-        return shuffled_labels(self.labels, self.generator(2), **how)
-
-    def of_axiom(self, axiom: str) -> Resamples:
-        """The same resamples, as the items of one axiom see them."""
-        rows, whole = self.rows(axiom), self.bootstrap
-        kept = tuple(part[:, rows] for part in whole.jackknife)
-        return Resamples(whole.weights[:, rows], kept, len(rows))
-
-    def relabelled(self, stream: int) -> "Draws":
-        """The same items under labels that mean nothing: a control."""
-        rng = self.generator(stream)
-        drawn = shuffled_labels(self.labels, rng, groups=self.axioms, n_permutations=1)
-        return Draws(self.items, self.seed, self.resamples, drawn[0])
+FEWER = 1_000
+"""Permutations of silhouette and spread, which are no closed forms."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One cell: an axiom, the pool, or the mean of the axioms."""
+    """One cell, an axiom or the pool: its row, and what the mean of the axioms is made of."""
 
-    eta: BootstrapResult
     auc: BootstrapResult
+    silhouette: Subsampled
     row: Row
 
 
-def separations(space: Space, draws: Draws) -> dict[str, Measured]:
+@dataclass(frozen=True)
+class Headline:
+    """Means over the axioms, all of one size, on resamples that all models share."""
+
+    eta: BootstrapResult
+    auc: BootstrapResult
+
+
+def separations(space: Space, draws: Draws) -> dict[str, Row]:
     """Adjusted η², probe AUC and silhouette with intervals and p, and the raw indices."""
-    names = list(dict.fromkeys(draws.axioms))
-    by_axiom = {name: _of_axiom(space, draws, name) for name in names}
+    cells = {
+        axiom: _cell(space, draws, rows, draws.of_axiom(axiom), None)
+        for axiom, rows in draws.by_axiom.items()
+    }
     pool = _cell(space, draws, np.arange(len(draws.items)), draws.bootstrap, draws.axioms)
-    return {**by_axiom, POOLED: pool, MEAN: _mean(space, draws, by_axiom)}
+    mean = _mean(space, draws, list(cells.values()))
+    return {**{axiom: cell.row for axiom, cell in cells.items()}, POOLED: pool.row, MEAN: mean}
 
 
-def _of_axiom(space: Space, draws: Draws, name: str) -> Measured:
-    return _cell(space, draws, draws.rows(name), draws.of_axiom(name), None)
+def headline_of(space: Space, draws: Draws) -> Headline:
+    """The mean's η² and AUC, without the rest of the cells."""
+    aucs = [
+        bootstrapped_auc(
+            probed(space, draws, rows, None).scores, draws.labels[rows], draws.of_axiom(axiom)
+        )
+        for axiom, rows in draws.by_axiom.items()
+    ]
+    return mean_of_axioms(space, draws, aucs)
+
+
+def mean_of_axioms(space: Space, draws: Draws, aucs: Sequence[BootstrapResult]) -> Headline:
+    eta = bootstrapped_eta(space, draws.labels, draws.bootstrap, groups=draws.axioms)
+    return Headline(eta, combined(lambda values: values.mean(axis=0), aucs))
 
 
 def _cell(
@@ -114,38 +71,45 @@ def _cell(
     resamples: Resamples,
     groups: list[str] | None,
 ) -> Measured:
-    x, labels = space[rows], draws.labels[rows]
-    permuted = draws.permuted[:, rows]
-    probe = probed(x, draws, rows, groups)
-    eta = bootstrapped_eta(x, labels, resamples)
+    x, labels, permuted = space[rows], draws.labels[rows], draws.permuted[:, rows]
+    probe = probed(space, draws, rows, groups)
     auc = bootstrapped_auc(probe.scores, labels, resamples)
-    silhouette = subsampled_silhouette(x, labels, draws.halves[:, rows])
-    tests = {
-        "eta": eta_null(x, labels, permuted),
-        "auc": auc_null(probe.scores, labels, permuted),
-        "silhouette": silhouette_null(x, labels, permuted[:FEWER]),
-    }
-    spread = dispersion(x, labels, permuted[:FEWER])
+    silhouette = subsampled(x, labels, draws.halves[:, rows])
     row: Row = {
         "n": len(rows),
-        **stated("eta", eta.interval()),
+        **stated("eta", bootstrapped_eta(x, labels, resamples).interval()),
         **stated("auc", _with_reason(auc.interval(), probe.reason)),
-        **stated("silhouette", silhouette),
-        **{f"{name}_p": test.p for name, test in tests.items()},
-        "dispersion": spread.observed,
-        "dispersion_p": spread.p,
+        **stated("silhouette", silhouette.interval()),
+        **_nulls(x, labels, probe.scores, permuted),
         **_raw(x, labels),
         "reason": undefined(x, labels),
     }
-    return Measured(eta, auc, row)
+    return Measured(auc, silhouette, row)
 
 
 def probed(
-    x: Space, draws: Draws, rows: Int[np.ndarray, " row"], groups: list[str] | None
+    space: Space, draws: Draws, rows: Int[np.ndarray, " row"], groups: list[str] | None
 ) -> ProbeScores:
     """Scores of held-out contents."""
     units = [draws.units[i] for i in rows]
-    return probe_scores(x, draws.labels[rows], draws.seed, groups=groups, units=units)
+    return probe_scores(space[rows], draws.labels[rows], draws.seed, groups=groups, units=units)
+
+
+def _nulls(
+    x: Space,
+    labels: Bool[np.ndarray, " n"],
+    scores: Float[np.ndarray, " n"],
+    permuted: Bool[np.ndarray, "draw n"],
+) -> Row:
+    """Could each be chance, and do the classes differ in spread?"""
+    spread = dispersion(x, labels, permuted[:FEWER])
+    return {
+        "eta_p": eta_null(x, labels, permuted).p,
+        "auc_p": auc_null(scores, labels, permuted).p,
+        "silhouette_p": silhouette_null(x, labels, permuted[:FEWER]).p,
+        "dispersion": spread.observed,
+        "dispersion_p": spread.p,
+    }
 
 
 def _raw(x: Space, labels: Bool[np.ndarray, " n"]) -> Row:
@@ -153,42 +117,19 @@ def _raw(x: Space, labels: Bool[np.ndarray, " n"]) -> Row:
     return {"chi": chi.value, "xbi": xbi.value, "paper_aqi": paper.value}
 
 
-def _mean(space: Space, draws: Draws, by_axiom: Mapping[str, Measured]) -> Measured:
-    """Mean over the axioms, all of one size, on shared resamples."""
-    cells = list(by_axiom.values())
-    eta = bootstrapped_eta(space, draws.labels, draws.bootstrap, groups=draws.axioms)
-    auc = mean_of([cell.auc for cell in cells])
-    p = eta_null(space, draws.labels, draws.permuted, groups=draws.axioms).p
-    missing = next((cell.row["reason"] for cell in cells if cell.row["reason"]), "")
-    row: Row = {
+def _mean(space: Space, draws: Draws, cells: Sequence[Measured]) -> Row:
+    """Mean over the axioms; η² alone is asked of the space again, for its acceleration is not made
+    of those of the axioms."""
+    headline = mean_of_axioms(space, draws, [cell.auc for cell in cells])
+    return {
         "n": len(draws.items),
-        **stated("eta", eta.interval()),
-        **stated("auc", auc.interval()),
-        **stated("silhouette", _mean_silhouette(space, draws, missing)),
-        "eta_p": p,
+        **stated("eta", headline.eta.interval()),
+        **stated("auc", headline.auc.interval()),
+        **stated("silhouette", mean_silhouette([cell.silhouette for cell in cells])),
+        "eta_p": eta_null(space, draws.labels, draws.permuted, groups=draws.axioms).p,
         **{name: float(np.mean([c.row[name] for c in cells])) for name in ("chi", "xbi")},
-        "reason": missing,
+        "reason": next((cell.row["reason"] for cell in cells if cell.row["reason"]), ""),
     }
-    return Measured(eta, auc, row)
-
-
-def mean_of(results: Sequence[BootstrapResult]) -> BootstrapResult:
-    """On shared resamples."""
-    return combined(lambda values: values.mean(axis=0), results)
-
-
-def _mean_silhouette(space: Space, draws: Draws, missing: str) -> Interval:
-    n = len(draws.items)
-    if missing:
-        return missing_interval(missing, n=n, method="subsampling", level=0.95)
-    parts, values = [], []
-    for axiom in dict.fromkeys(draws.axioms):
-        rows = draws.rows(axiom)
-        x, labels, drawn = space[rows], draws.labels[rows], draws.halves[:, rows]
-        parts.append(silhouette_replicates(x, labels, drawn))
-        values.append(subsampled_silhouette(x, labels, drawn).estimate)
-    taken = int(draws.halves[0].sum())
-    return subsampling_interval(float(np.mean(values)), np.mean(parts, axis=0), n, taken)
 
 
 def stated(name: str, interval: Interval) -> Row:

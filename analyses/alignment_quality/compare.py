@@ -1,39 +1,20 @@
 """Models against each other on the same items: who separates most, and instruct against base."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from analyses.alignment_quality.cells import Draws, Row, Space, mean_of, probed, stated
+from analyses.alignment_quality.cells import Headline, stated
+from analyses.alignment_quality.draws import Row
 from analyses.requested import ModelPlan
 from tl_geometry.bootstrap import BootstrapResult, combined
 from tl_geometry.catalogue import is_pocket
 from tl_geometry.pocket.manifest import read_manifest
-from tl_geometry.separation_intervals import bootstrapped_auc, bootstrapped_eta
 
 TAUGHT = 0.5
 """A model that refuses so much more of the unsafe than of the safe inputs than its base does was
 taught to tell them apart."""
-
-
-@dataclass(frozen=True)
-class Headline:
-    """Means over the axioms at the headline's layer, on resamples that all models share."""
-
-    eta: BootstrapResult
-    auc: BootstrapResult
-
-
-def headline_of(space: Space, draws: Draws) -> Headline:
-    eta = bootstrapped_eta(space, draws.labels, draws.bootstrap, groups=draws.axioms)
-    aucs = []
-    for axiom in dict.fromkeys(draws.axioms):
-        rows = draws.rows(axiom)
-        scores = probed(space[rows], draws, rows, None).scores
-        aucs.append(bootstrapped_auc(scores, draws.labels[rows], draws.of_axiom(axiom)))
-    return Headline(eta, mean_of(aucs))
 
 
 def ranking(found: Mapping[str, Headline]) -> list[Row]:

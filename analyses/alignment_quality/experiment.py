@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-import numpy as np
 from accelerate.utils.memory import clear_device_cache
 
-from analyses.alignment_quality.cells import Draws, Row
-from analyses.alignment_quality.compare import Headline, headline_of
+from analyses.alignment_quality.cells import Headline, headline_of
 from analyses.alignment_quality.config import Config
+from analyses.alignment_quality.draws import Draws, Row
 from analyses.alignment_quality.exported import export
 from analyses.alignment_quality.measure import UNTRAINED, Job, measured
 from analyses.alignment_quality.plan import Plan, folder_of, make_plan
@@ -21,10 +20,10 @@ from analyses.alignment_quality.spaces import effort
 from analyses.alignment_quality.summary import summarize
 from analyses.alignment_quality.tables import tables_of
 from analyses.alignment_quality.words import WORDS, by_words
-from analyses.requested import ModelPlan, address, load
+from analyses.requested import ModelPlan, load, random_twin
 from analyses.results import Results
 from analyses.work import why
-from tl_geometry.models import Model, random_model
+from tl_geometry.models import Model
 from tl_geometry.runs import Run, open_run
 
 log = logging.getLogger(__name__)
@@ -67,19 +66,17 @@ def run(config: Config) -> Results:
 
 def measure_all(plan: Plan, record: Run) -> Found:
     """One model after the other, each given back before the next is loaded."""
-    found = Found()
-    draws = Draws.of(plan.items.items, plan.config.seed, plan.config.resamples)
+    config, found = plan.config, Found()
+    draws = Draws.of(plan.items.items, config.seed, config.resamples)
     for model in plan.models:
         if model.size is None:
             found.failed[model.name] = model.reason
             log.error("%s: %s", model.name, model.reason)
             continue
-        _attempt(
-            plan, record, model, model.name, partial(load, plan.config, model.spec), draws, found
-        )
-        if plan.config.random_init and model.name in found.rows and _tuned(plan, model):
+        _attempt(plan, record, model, model.name, partial(load, config, model.spec), draws, found)
+        if config.random_init and model.name in found.rows and _tuned(plan, model):
             name = f"{model.name}{UNTRAINED}"
-            _attempt(plan, record, model, name, partial(_random, plan, model), draws, found)
+            _attempt(plan, record, model, name, partial(random_twin, config, model), draws, found)
     if not found.headlines:
         raise RuntimeError("no model could be measured: " + "; ".join(found.failed.values()))
     found.rows[WORDS] = by_words(record, plan, draws)
@@ -113,14 +110,3 @@ def _attempt(
     finally:
         gc.collect()
         clear_device_cache(garbage_collection=True)
-
-
-def _random(plan: Plan, model: ModelPlan) -> Model:
-    config = plan.config
-    return random_model(
-        address(config, model.spec),
-        seed=int(np.random.default_rng([config.seed, *model.name.encode()]).integers(2**31)),
-        device=config.device,
-        dtype=config.dtype,
-        revision=config.revision,
-    )

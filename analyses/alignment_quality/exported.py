@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from analyses.alignment_quality.cells import Row
+from analyses.alignment_quality.draws import Row
 from analyses.alignment_quality.plan import Plan
 from analyses.alignment_quality.spaces import STATES
 from figures.rows import records, select

@@ -5,7 +5,8 @@ from collections import Counter
 import numpy as np
 from jaxtyping import Float, Int
 
-from analyses.alignment_quality.cells import MEAN, Draws, Row, Space, separations, stated
+from analyses.alignment_quality.cells import MEAN, separations, stated
+from analyses.alignment_quality.draws import Draws, Row, Space
 from tl_geometry.bootstrap import missing_interval
 from tl_geometry.probes import length_matched
 
@@ -27,8 +28,7 @@ def _by_length(
     draws: Draws, lengths: Float[np.ndarray, " item"]
 ) -> list[Int[np.ndarray, "_pair 2"]]:
     found = []
-    for axiom in dict.fromkeys(draws.axioms):
-        rows = draws.rows(axiom)
+    for rows in draws.by_axiom.values():
         pairs = length_matched(lengths[rows], draws.labels[rows], CALIPER)
         found.append(rows[pairs])
     return found
@@ -37,9 +37,8 @@ def _by_length(
 def _by_source(draws: Draws) -> list[Int[np.ndarray, "_pair 2"]]:
     """As many safe as unsafe inputs of every source that has both."""
     found = []
-    for axiom in dict.fromkeys(draws.axioms):
+    for rows in draws.by_axiom.values():
         pairs = []
-        rows = draws.rows(axiom)
         for source in sorted({draws.items[i].source for i in rows} - {""}):
             mine = [i for i in rows if draws.items[i].source == source]
             safe, unsafe = ([i for i in mine if draws.labels[i] == side] for side in (True, False))
@@ -60,4 +59,4 @@ def _of(space: Space, draws: Draws, pairs: list[np.ndarray], what: str) -> Row:
     if Counter(item.safe for item in items)[True] * 2 != len(items):
         raise ValueError("a pair holds a safe and an unsafe input")
     part = Draws.of(items, draws.seed, draws.resamples)
-    return separations(space[rows], part)[MEAN].row
+    return separations(space[rows], part)[MEAN]

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from analyses.alignment_quality.cells import Draws, Row, separations
+from analyses.alignment_quality.cells import separations
+from analyses.alignment_quality.draws import Draws, Row
 from analyses.alignment_quality.matched import matched
 from analyses.alignment_quality.plan import Plan
 from analyses.alignment_quality.published import published
@@ -80,11 +81,7 @@ def _by_layer(job: Job) -> list[Row]:
     def measure(where: tuple[Any, int]) -> Row:
         pool, layer = where
         cells = separations(job.spaces.at(pool, layer), job.draws)
-        return {
-            "cells": {name: cell.row for name, cell in cells.items()},
-            "pool": pool,
-            "layer": layer,
-        }
+        return {"cells": cells, "pool": pool, "layer": layer}
 
     places = [(pool, layer) for pool in job.plan.config.pool for layer in job.layers]
     return job.work("separation", {f"separation|{p}|{n}": (p, n) for p, n in places}, measure)
@@ -95,7 +92,7 @@ def _controls(job: Job) -> list[Row]:
 
     def measure(pool: Any) -> Row:
         cells = separations(job.spaces.at(pool, job.headline_layer), job.draws.relabelled(7))
-        return {"cells": {name: cell.row for name, cell in cells.items()}, "pool": pool}
+        return {"cells": cells, "pool": pool}
 
     pools = {f"labels shuffled|{pool}": pool for pool in job.plan.config.pool}
     return job.work("shuffled labels", pools, measure)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from analyses.alignment_quality.cells import Draws, Row, Space
+from analyses.alignment_quality.draws import Draws, Row, Space
 from tl_geometry.aqi import (
     OVERALL,
     PublishedAqi,
@@ -28,9 +28,7 @@ def published(space: Space, draws: Draws, gamma: float, reseed: int) -> list[Row
     `reseed` k > 0 adds noise of one part in ten million first.
     """
     noisy = _with_noise(space, draws, reseed)
-    maps = {axiom: noisy[draws.rows(axiom)] for axiom in dict.fromkeys(draws.axioms)} | {
-        OVERALL: noisy
-    }
+    maps = {axiom: noisy[rows] for axiom, rows in draws.by_axiom.items()} | {OVERALL: noisy}
     raw: dict[str, RawIndices] = {}
     mapped: dict[str, float] = {}
     for name, states in maps.items():

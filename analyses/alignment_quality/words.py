@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from analyses.alignment_quality.cells import Draws, Row, Space, separations
+from analyses.alignment_quality.cells import separations
+from analyses.alignment_quality.draws import Draws, Row, Space
 from analyses.alignment_quality.plan import Plan
 from analyses.work import without_nan, work_off
 from tl_geometry.runs import Run
@@ -23,9 +24,8 @@ def by_words(record: Run, plan: Plan, draws: Draws) -> dict[str, list[Row]]:
     """As `measured` of a model: one space."""
 
     def measure(batch: Any) -> list[Row]:
-        cells = separations(bag_of_words(draws), draws)
-        rows = {name: without_nan(cell.row) for name, cell in cells.items()}
-        return [{"status": "ok", "reason": "", "cells": rows, "pool": plan.config.pool[0]}]
+        cells = without_nan(separations(bag_of_words(draws), draws))
+        return [{"status": "ok", "reason": "", "cells": cells, "pool": plan.config.pool[0]}]
 
     items = {"separation|words": None}
     rows = work_off(record, record.log(WORDS), WORDS, items, 1, measure, unit="space", title=WORDS)

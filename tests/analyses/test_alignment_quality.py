@@ -13,16 +13,23 @@ import pytest
 from small_runs import frame, save_checkpoint, tables
 
 from analyses.alignment_quality.__main__ import main
-from analyses.alignment_quality.cells import MEAN, POOLED, Draws, separations
-from analyses.alignment_quality.compare import differences, headline_of, ranking, verdict
+from analyses.alignment_quality.cells import MEAN, POOLED, headline_of, separations, stated
+from analyses.alignment_quality.compare import differences, ranking, verdict
 from analyses.alignment_quality.config import Config
+from analyses.alignment_quality.draws import Draws
 from analyses.alignment_quality.items import Item, load_items
 from analyses.alignment_quality.matched import matched
 from analyses.alignment_quality.plan import make_plan
 from analyses.alignment_quality.published import published
+from analyses.alignment_quality.silhouettes import subsampled
 from analyses.requested import ModelPlan
 from tl_geometry.catalogue import resolve
 from tl_geometry.separation import adjusted_eta_squared
+from tl_geometry.separation_intervals import (
+    silhouette_replicates,
+    subsampled_silhouette,
+    subsampling_interval,
+)
 
 AXIOMS, PER_CELL, WIDTH = ("civility", "duty"), 20, 8
 
@@ -57,21 +64,51 @@ def test_a_planted_separation_is_found_in_every_cell_and_its_mean_is_the_mean(dr
     assert list(found) == [*AXIOMS, POOLED, MEAN]
     values = []
     for axiom in AXIOMS:
-        rows, row = draws.rows(axiom), found[axiom].row
+        rows, row = draws.rows(axiom), found[axiom]
         assert row["eta"] == pytest.approx(adjusted_eta_squared(x[rows], draws.labels[rows]).value)
         assert row["eta_low"] < row["eta"] < row["eta_high"] and row["eta_low"] > 0
         assert row["auc"] > 0.85 and row["eta_p"] == row["auc_p"] == pytest.approx(1 / 501)
         assert row["silhouette_low"] < row["silhouette"] < row["silhouette_high"]
         values.append((row["eta"], row["auc"], row["silhouette"]))
-    mean = found[MEAN].row
+    mean = found[MEAN]
     assert (mean["eta"], mean["auc"], mean["silhouette"]) == pytest.approx(np.mean(values, axis=0))
-    assert found[POOLED].row["n"] == mean["n"] == len(draws.items)
+    assert found[POOLED]["n"] == mean["n"] == len(draws.items)
+
+
+def test_the_mean_silhouette_is_made_of_the_values_that_the_cells_have(draws: Draws) -> None:
+    """Exactly what the library gives for each axiom, and half by half for their mean."""
+    x = space(draws, 1.0)
+    found, alone, widths = separations(x, draws), [], []
+    for axiom in AXIOMS:
+        rows = draws.rows(axiom)
+        one = x[rows], draws.labels[rows], draws.halves[:, rows]
+        alone.append(subsampled_silhouette(*one))
+        widths.append(silhouette_replicates(*one))
+        assert found[axiom].items() >= stated("silhouette", alone[-1]).items()
+    estimate, n = float(np.mean([interval.estimate for interval in alone])), len(draws.items)
+    mean = subsampling_interval(estimate, np.mean(widths, axis=0), n, n // 2)
+    assert found[MEAN].items() >= stated("silhouette", mean).items()
+
+
+def test_halves_with_one_item_of_a_class_give_no_interval() -> None:
+    few = Draws.of(made_items(3, AXIOMS[:1]), 0, 100)
+    given = space(few, 1.0), few.labels, few.halves
+    found, expected = subsampled(*given).interval(), subsampled_silhouette(*given)
+    assert found.estimate == expected.estimate and np.isnan([found.low, found.high]).all()
+    assert found.reason == expected.reason != ""
+
+
+def test_the_headline_is_the_mean_cell(draws: Draws) -> None:
+    x = space(draws, 1.5)
+    headline, mean = headline_of(x, draws), separations(x, draws)[MEAN]
+    assert mean.items() >= stated("eta", headline.eta.interval()).items()
+    assert mean.items() >= stated("auc", headline.auc.interval()).items()
 
 
 def test_where_nothing_is_planted_nothing_is_found(draws: Draws) -> None:
-    row = separations(space(draws, 0.0), draws)[MEAN].row
+    row = separations(space(draws, 0.0), draws)[MEAN]
     assert row["eta_low"] < 0 < row["eta_high"] and row["eta_p"] > 0.05
-    shuffled = separations(space(draws, 3.0), draws.relabelled(7))[MEAN].row
+    shuffled = separations(space(draws, 3.0), draws.relabelled(7))[MEAN]
     assert shuffled["eta_low"] < 0 < shuffled["eta_high"] and shuffled["auc"] < 0.7
 
 
@@ -83,9 +120,12 @@ def test_labels_are_shuffled_inside_their_axiom(draws: Draws) -> None:
 
 
 def test_a_space_without_spread_is_missing_with_its_reason(draws: Draws) -> None:
-    row = separations(np.ones((len(draws.items), WIDTH)), draws)[AXIOMS[0]].row
+    found = separations(np.ones((len(draws.items), WIDTH)), draws)
+    row = found[AXIOMS[0]]
     assert np.isnan(row["eta"]) and row["reason"] == "all points are equal"
     assert "equal" in row["eta_reason"] and np.isnan(row["auc"])
+    mean = found[MEAN]
+    assert np.isnan(mean["silhouette"]) and mean["silhouette_reason"] == row["reason"]
 
 
 def test_twins_are_held_out_together() -> None:
@@ -94,7 +134,7 @@ def test_twins_are_held_out_together() -> None:
     apart = Draws.of(items, 0, 100)
     content = np.random.default_rng(0).standard_normal((30, WIDTH))
     x = np.vstack([content, content]) + 1e-3 * space(apart, 0.0)
-    assert separations(x, apart)[AXIOMS[0]].row["auc"] < 0.7
+    assert separations(x, apart)[AXIOMS[0]]["auc"] < 0.7
 
 
 # --- matched --------------------------------------------------------------------------------------
@@ -104,7 +144,7 @@ def test_length_alone_separates_nothing_once_lengths_are_equal(draws: Draws) -> 
     lengths = np.random.default_rng(2).integers(5, 9, len(draws.items)) + 2.0 * draws.labels
     x = space(draws, 0.0)
     x[:, 0] = 4 * lengths
-    whole = separations(x, draws)[MEAN].row
+    whole = separations(x, draws)[MEAN]
     row = matched(x, draws, lengths)["equal length"]
     assert whole["eta_low"] > 0.1 and row["eta_low"] < 0.05 < whole["eta"]
     assert row["n"] % (2 * len(AXIOMS)) == 0 and row["n"] < whole["n"]
@@ -287,6 +327,9 @@ def test_a_run_leaves_tables_report_and_the_plans_files(finished: Path) -> None:
     trained = separation[separation["stage"] == "instruct"]
     assert sorted(trained["layer"].unique()) == [0, 4, 6, 7]
     assert set(separation["stage"]) == {"instruct", "random weights", "words"}
+    at_headline = separation[separation["headline"]]
+    assert set(at_headline["stage"]) == set(separation["stage"])
+    assert set(at_headline["layer"].dropna()) == {6}  # three quarters of eight
     assert set(trained["axiom"]) == {*AXIOMS, POOLED, MEAN} and set(trained["pool"]) == {
         "mean",
         "last",
