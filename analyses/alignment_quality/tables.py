@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analyses.alignment_quality.cells import MEAN, Row
+from analyses.alignment_quality.cells import MEAN
 from analyses.alignment_quality.compare import differences, ranking
+from analyses.alignment_quality.draws import Row
 from analyses.alignment_quality.measure import UNTRAINED
 from analyses.alignment_quality.plan import Plan
 from analyses.alignment_quality.words import WORDS
+from analyses.requested import ModelPlan
 from figures.rows import records, select
 from tl_geometry.aqi import OVERALL, Reference, frozen_score
 from tl_geometry.bootstrap import Interval
@@ -51,18 +53,25 @@ def stage(plan: Plan, name: str) -> str:
 
 
 def _separation(plan: Plan, found: "Found") -> Iterator[Row]:
-    layers = {model.name: model.size.n_layers for model in plan.models if model.size}
+    sized = {model.name: model for model in plan.models if model.size}
     for name, phases in found.rows.items():
-        n_layers = layers.get(name.removesuffix(UNTRAINED))
+        model = sized.get(name.removesuffix(UNTRAINED))
         for row in phases["separation"]:
-            layer = row.get("layer")
-            where: Row = {"layer": layer, "depth_percent": np.nan, "headline": name == WORDS}
-            if layer is not None and n_layers is not None:
-                at_headline = layer == int(plan.config.depth * n_layers + 1e-9)
-                where |= {"depth_percent": depth_percent(layer, n_layers), "headline": at_headline}
+            where = _where(plan, model, row.get("layer"))
             about = {"model": name, "stage": stage(plan, name), "pool": row["pool"], **where}
             for axiom, cell in row["cells"].items():
                 yield {**about, "axiom": axiom, **cell}
+
+
+def _where(plan: Plan, model: ModelPlan | None, layer: int | None) -> Row:
+    """Bags of words have no layer; their one space stands beside the models' headlines."""
+    if model is None or model.size is None or layer is None:
+        return {"layer": None, "depth_percent": np.nan, "headline": True}
+    return {
+        "layer": layer,
+        "depth_percent": depth_percent(layer, model.size.n_layers),
+        "headline": layer == plan.headline_layer(model),
+    }
 
 
 def _of_phase(found: "Found", phase: str, control: str) -> Iterator[Row]:
