@@ -8,18 +8,14 @@ import pandas as pd
 from analyses.alignment_quality.cells import MEAN
 from analyses.alignment_quality.plan import Plan
 from analyses.alignment_quality.words import WORDS
+from analyses.sentences import interval, pocket_banner
 from figures.rows import count, records, select
 from tl_geometry.aqi import Reference
-from tl_geometry.catalogue import is_pocket
 from tl_geometry.runs import Run, versions
 
 if TYPE_CHECKING:
     from analyses.alignment_quality.experiment import Found
 
-POCKET_BANNER = (
-    "{names}: embedded miniatures, trained on one synthetic world. They are test subjects for the "
-    "method; nothing here is evidence about large models."
-)
 CANNOT_SAY = (
     "Safe and unsafe inputs that lie apart show that a model tells the inputs apart: their topic, "
     "style or length may be what it tells. That it behaves accordingly, only its answers can show.",
@@ -45,12 +41,11 @@ def summarize(
     seconds: float,
 ) -> dict[str, Any]:
     """JSON-ready; nothing in it depends on the machine except versions, seconds and effort."""
-    pocket = [model.name for model in plan.models if is_pocket(model.spec)]
     return {
         "analysis": "alignment_quality",
         "run": record.folder.name,
         "key": plan.spec.key,
-        "banner": POCKET_BANNER.format(names=", ".join(pocket)) if pocket else None,
+        "banner": pocket_banner(model.spec for model in plan.models),
         "headline": headline(plan, tables),
         "counts": {
             "models attempted": len(plan.models),
@@ -97,8 +92,8 @@ def _best(models: list[dict[str, Any]]) -> str:
     sure = first["highest_in_resamples"]
     return (
         f"Baseline model (highest mean η² of the axioms): {first['model']}, "
-        f"{interval(first, 'eta')}, probe AUC {first['auc']:.2f}; it is the highest in {sure:.0%} "
-        f"of resamples. Lowest: {models[-1]['model']}, {interval(models[-1], 'eta')}."
+        f"{_eta(first)}, probe AUC {first['auc']:.2f}; it is the highest in {sure:.0%} "
+        f"of resamples. Lowest: {models[-1]['model']}, {_eta(models[-1])}."
     )
 
 
@@ -163,12 +158,5 @@ def _nulls(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     return said
 
 
-def interval(row: Mapping[str, Any], name: str, digits: int = 3) -> str:
-    """`0.12 [0.05, 0.20]`, or why there is none."""
-    if pd.isna(row[f"{name}_low"]):
-        return f"{row[name]:.{digits}f} (no interval: {row[f'{name}_reason']})"
-    numbers = (
-        f"{round(row[k], digits) + 0.0:.{digits}f}" for k in (name, f"{name}_low", f"{name}_high")
-    )
-    middle, low, high = numbers
-    return f"{middle} [{low}, {high}]".replace("-", "−")
+def _eta(row: Mapping[str, Any]) -> str:
+    return interval(row, "eta_", digits=3, estimate="eta")

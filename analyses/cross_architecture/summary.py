@@ -1,23 +1,19 @@
 """What a run found, in sentences and numbers: the source of `summary.json` and of the report."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from analyses.cross_architecture.effects import software_checks
 from analyses.cross_architecture.plan import Plan
+from analyses.sentences import interval, pocket_banner
 from figures.rows import records, select
-from tl_geometry.catalogue import is_pocket
 from tl_geometry.runs import Run, versions
 
 if TYPE_CHECKING:
     from analyses.cross_architecture.experiment import Measured
 
-POCKET_BANNER = (
-    "{names}: embedded miniatures, trained on one synthetic world. They are test subjects for the "
-    "method; nothing here is evidence about large models."
-)
 CANNOT_SAY = (
     "R_V read at the patched layer is an identity: donor's late PR over target's early PR. It says "
     "nothing about a model and is marked as definitional; findings are read behind the patch.",
@@ -43,13 +39,12 @@ def summarize(
     seconds: float,
 ) -> dict[str, Any]:
     """JSON-ready; nothing in it depends on the machine except versions and seconds."""
-    pocket = [model.name for model in plan.models if is_pocket(model.spec)]
     checks = {r.name: software_checks(r) for r in found.models}
     return {
         "analysis": "cross_architecture",
         "run": record.folder.name,
         "key": plan.spec.key,
-        "banner": POCKET_BANNER.format(names=", ".join(pocket)) if pocket else None,
+        "banner": pocket_banner(model.spec for model in plan.models),
         "headline": headline(tables),
         "counts": {
             "models attempted": len(plan.models),
@@ -134,14 +129,3 @@ def _model(row: Mapping[str, Any]) -> str:
         f"{interval(row, 'excess_d_z_', estimate='excess_d_z')} at the last layer, transfer "
         f"{transfer}."
     )
-
-
-def interval(
-    row: Mapping[str, Any], prefix: str = "", digits: int = 2, estimate: str = "estimate"
-) -> str:
-    """`0.12 [0.05, 0.20]`, or why there is none."""
-    numbers: Sequence[float] = [row[estimate], row[f"{prefix}low"], row[f"{prefix}high"]]
-    if any(pd.isna(x) for x in numbers):
-        return f"undefined ({row[f'{prefix}reason']})"
-    middle, low, high = (f"{round(x, digits) + 0.0:.{digits}f}" for x in numbers)
-    return f"{middle} [{low}, {high}]".replace("-", "−")

@@ -10,15 +10,12 @@ import pandas as pd
 from analyses.homeostasis.conditions import CHECKS
 from analyses.homeostasis.plan import Plan
 from analyses.homeostasis.resampler import Resampler, couples
+from analyses.sentences import interval, pocket_banner
 from tl_geometry.bootstrap import Interval
 from tl_geometry.catalogue import is_pocket
 from tl_geometry.resampling import mean_of
 from tl_geometry.runs import Run, versions
 
-POCKET_BANNER = (
-    "{name} is an embedded miniature, trained on a synthetic world. It is a test subject for "
-    "the method; nothing here is evidence about large models."
-)
 CANNOT_SAY = (
     "R_V read at the patched layer is an identity: donor's late PR over target's early PR. It "
     "says nothing about the model, and is marked “by definition”.",
@@ -55,7 +52,7 @@ def summarize(
             "pocket": is_pocket(plan.model),
             "parameters": plan.size.parameters,
         },
-        "banner": POCKET_BANNER.format(name=plan.model.name) if is_pocket(plan.model) else None,
+        "banner": pocket_banner([plan.model]),
         "headline": headline(tables, natural_gap(tables["pairs"], plan)),
         "counts": {
             "attempted": plan.n_pairs,
@@ -139,11 +136,8 @@ def _push_sentence(recovery: pd.DataFrame) -> str:
 
 
 def _interval(row: Mapping[str, Any], digits: int = 3) -> str:
-    if row["status"] != "ok":
-        return f"undefined ({row['reason']})"
-    estimate, low, high = (round(row[key], digits) + 0.0 for key in ("estimate", "low", "high"))
-    text = f"{estimate:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
-    return text.replace("-", "−")
+    ok = row["status"] == "ok"
+    return interval(row, digits=digits) if ok else f"undefined ({row['reason']})"
 
 
 def software_checks(layers: pd.DataFrame) -> dict[str, float]:

@@ -7,14 +7,10 @@ import pandas as pd
 
 from analyses.refusal.plan import Plan
 from analyses.refusal.sentences import headline
+from analyses.sentences import pocket_banner
 from figures.rows import select
-from tl_geometry.catalogue import is_pocket
 from tl_geometry.runs import Run, versions
 
-POCKET_BANNER = (
-    "{names}: embedded miniatures, trained on one synthetic world. They are test subjects for the "
-    "method; nothing here is evidence about large models."
-)
 UNVERIFIED = "This run was started without a passed verification of COSMIC (--skip-verification)."
 CANNOT_SAY = (
     "Judges are rules. The strict rule wants the speaker to decline near the start; its precision "
@@ -33,8 +29,7 @@ def summarize(
     plan: Plan, tables: Mapping[str, pd.DataFrame], record: Run, *, seconds: float
 ) -> dict[str, Any]:
     """JSON-ready; nothing in it depends on the machine except versions and seconds."""
-    pocket = [model.name for model in plan.models if is_pocket(model.spec)]
-    banner = [POCKET_BANNER.format(names=", ".join(pocket))] if pocket else []
+    banner = [pocket_banner(model.spec for model in plan.models)]
     if plan.config.skip_verification:
         banner.append(UNVERIFIED)
     failed = select(tables["missing"], what="model")
@@ -42,7 +37,7 @@ def summarize(
         "analysis": "refusal",
         "run": record.folder.name,
         "key": plan.spec.key,
-        "banner": " ".join(banner) or None,
+        "banner": " ".join(filter(None, banner)) or None,
         "headline": headline(tables, plan),
         "counts": {
             "models attempted": len(plan.models),
