@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from analyses.cli import BAD_INPUT, INTERRUPTED, OK, SOME_FAILED, Common, ask_policy
 
 if TYPE_CHECKING:
+    from analyses.requested import ModelPlan
     from analyses.results import Results
 
 log = logging.getLogger(__name__)
@@ -59,3 +60,17 @@ def carried_out(
         (send or to_wandb)(config.wandb, results)
     sys.stdout.write(f"report: {results.folder / 'report.html'}\n")
     return SOME_FAILED if results.summary["counts"]["missing"] else OK
+
+
+def dry_run(
+    folder: Path,
+    models: "Sequence[ModelPlan]",
+    cost: "Callable[[ModelPlan], Mapping[str, str]]",
+) -> int:
+    """Where a comparison would go, and what it costs by model; bad input if none can be read."""
+    lines = [f"folder {folder}"]
+    for model in models:
+        lines.append(f"{model.name}: {model.reason or 'can be read'}")
+        lines += [f"  {what}: {amount}" for what, amount in cost(model).items()]
+    sys.stdout.write("\n".join(lines) + "\n")
+    return OK if any(model.size for model in models) else BAD_INPUT

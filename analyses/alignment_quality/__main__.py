@@ -10,10 +10,11 @@ the Alignment Quality Index as it was published beside them.
 """
 
 import sys
+from functools import partial
 
 from analyses.alignment_quality.config import PRESETS, SIZES, Config
-from analyses.cli import BAD_INPUT, OK, log_to_terminal, parse
-from analyses.starting import carried_out, status_of
+from analyses.cli import OK, log_to_terminal, parse
+from analyses.starting import carried_out, dry_run, status_of
 
 CONFIG = "config"
 
@@ -51,12 +52,7 @@ def _dry_run(config: Config) -> int:
     from analyses.alignment_quality.plan import folder_of, make_plan
 
     plan = make_plan(config)
-    lines = [f"folder {folder_of(plan)}"]
-    for model in plan.models:
-        lines.append(f"{model.name}: {model.reason or 'can be read'}")
-        lines += [f"  {what}: {amount}" for what, amount in cost(plan, model).items()]
-    sys.stdout.write("\n".join(lines) + "\n")
-    return OK if any(model.size for model in plan.models) else BAD_INPUT
+    return dry_run(folder_of(plan), plan.models, partial(cost, plan))
 
 
 def _run(config: Config) -> int:

@@ -10,10 +10,11 @@ and at a fixed depth, and compares models: effects, depths, transfer, patterns, 
 """
 
 import sys
+from functools import partial
 
-from analyses.cli import BAD_INPUT, OK, log_to_terminal, parse
+from analyses.cli import log_to_terminal, parse
 from analyses.cross_architecture.config import PRESETS, SIZES, Config
-from analyses.starting import carried_out, status_of
+from analyses.starting import carried_out, dry_run, status_of
 
 
 def main(args: list[str] | None = None) -> int:
@@ -27,12 +28,7 @@ def _dry_run(config: Config) -> int:
     from analyses.cross_architecture.plan import folder_of, make_plan
 
     plan = make_plan(config)
-    lines = [f"folder {folder_of(plan)}"]
-    for model in plan.models:
-        lines.append(f"{model.name}: {model.reason or 'can be read'}")
-        lines += [f"  {what}: {amount}" for what, amount in cost(plan, model).items()]
-    sys.stdout.write("\n".join(lines) + "\n")
-    return OK if any(model.size for model in plan.models) else BAD_INPUT
+    return dry_run(folder_of(plan), plan.models, partial(cost, plan))
 
 
 def _run(config: Config) -> int:
