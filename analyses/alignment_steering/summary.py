@@ -9,14 +9,11 @@ import pandas as pd
 from analyses.alignment_steering.analysed import QUANTITIES, SIDES
 from analyses.alignment_steering.plan import Plan
 from analyses.alignment_steering.tables import agreement, mean_of
+from analyses.sentences import POCKET_BANNER
 from figures.rows import records, select
 from tl_geometry.catalogue import is_pocket
 from tl_geometry.runs import Run, versions
 
-POCKET_BANNER = (
-    "{names}: embedded miniatures, trained on one synthetic world. They are test subjects for the "
-    "method; nothing here is evidence about large models."
-)
 CANNOT_SAY = (
     "The vector compares two models, not two answers: it holds whatever tuning changed (format, "
     "topic, length, style), of which alignment is one part. What steering with it does is "
