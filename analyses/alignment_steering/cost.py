@@ -44,7 +44,7 @@ def validate_cost(plan: ValidatePlan) -> Iterator[str]:
     config = plan.config
     named = [MEAN, *([SVD] if config.svd else ())]
     n = len(doses(config, [*named, *(f"{RANDOM} {k}" for k in range(config.random_vectors))]))
-    yield f"vectors: {plan.vectors}"
+    yield f"vectors: {plan.vectors.folder}"
     for pair in plan.pairs:
         yield f"{pair.name}: {pair.reason or f'layers {plan.layers_of(pair)}'}"
     asked = 2 * config.requests

@@ -54,7 +54,7 @@ def transfer_cost(plan: TransferPlan) -> Iterator[str]:
         len(words.held_out_pairs) + len(words.held_out_requests) + len(words.held_out_neutral)
     )
     read = 2 * len(words.preference) + len(words.neutral)
-    yield f"vectors of {plan.vectors}"
+    yield f"vectors of {plan.vectors.folder}"
     yield f"{n} × {n} cells, {3 * n} loads of models, one at a time (and those of `extract`)"
     yield f"a target: {conditions} conditions with {read} texts each = {conditions * read:,} read"
     yield f"  {asked} of them asked {len(words.requests)} requests for {config.new_tokens} tokens"

@@ -1,31 +1,27 @@
 """What a run of `transfer` will do, settled before any weight is loaded."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from analyses.alignment_steering.config import Extract, Paired
 from analyses.alignment_steering.plan import (
     ANALYSIS,
     Pair,
-    Plan,
     all_pocket,
     data_hash,
     folder_of,
     identities,
-    make_plan,
     pairs,
     source_of,
 )
 from analyses.alignment_steering.preferences import PreferencePair, load
 from analyses.alignment_steering.transfer_config import Transfer
+from analyses.alignment_steering.vectors import Extracted, extracted
 from analyses.requested import dtype_name
 from tl_geometry.pocket.splits import digest
 from tl_geometry.prompts import NeutralText, Request, load_neutral, load_requests
-from tl_geometry.runs import Spec, run_folder
-from tl_geometry.runs.folders import SPEC, read_json
+from tl_geometry.runs import Spec
 from tl_geometry.sites import layer_at
 
 VERSION = 1
@@ -67,11 +63,8 @@ class TransferPlan:
     config: Transfer
     pairs: tuple[Pair, ...]
     wordings: Wordings
-    extraction: Plan
-    """What makes the vectors, where no run of it is named."""
-    vectors: Path
-    """Folder of the run of `extract` that has, or will have, them."""
-    vectors_key: str
+    vectors: Extracted
+    """The run of `extract` that has, or will have, them."""
 
     @cached_property
     def spec(self) -> Spec:
@@ -88,7 +81,7 @@ class TransferPlan:
             parameters={
                 **{name: asdict(config)[name] for name in NUMBERS},
                 "pairs": [f"{p.base.name if p.base else ''}:{p.name}" for p in self.pairs],
-                "vectors_key": self.vectors_key,
+                "vectors_key": self.vectors.key,
             },
         )
 
@@ -119,42 +112,9 @@ def plan_transfer(config: Transfer) -> TransferPlan:
     if len(found) < 2:
         alone = "".join(pair.name for pair in found)
         raise ValueError(f"{alone} alone: a vector is carried between two pairs or more")
-    extraction = make_plan(_extract(config))
-    folder, key = _vectors(config, extraction, found)
-    return TransferPlan(config, found, _wordings(config, found), extraction, folder, key)
-
-
-def _extract(config: Transfer) -> Extract:
-    """The same models and preference pairs, in a run of its own name."""
-    shared = {f.name: getattr(config, f.name) for f in fields(Paired)}
-    return Extract(**(shared | {"run": None, "fresh": False, "skip": False, "export": ()}))
-
-
-def _vectors(config: Transfer, extraction: Plan, found: Sequence[Pair]) -> tuple[Path, str]:
-    if config.vectors is None:
-        return extraction.folder, extraction.spec.key
-    folder = run_folder(ANALYSIS, config.vectors, config.out)
-    if not (folder / SPEC).is_file():
-        raise ValueError(
-            f"{folder} is no run: name one of `extract` with --vectors, or leave it out and the "
-            "vectors are made"
-        )
-    about = read_json(folder / SPEC)
-    _check_run(about["spec"], folder, found)
-    return folder, about["key"]
-
-
-def _check_run(spec: Mapping[str, Any], folder: Path, found: Sequence[Pair]) -> None:
-    if spec.get("step") != "extract":
-        raise ValueError(f"{folder} is a run of {spec.get('step')}: --vectors takes one of extract")
-    known = spec["model"]
-    for pair in found:
-        for member in () if pair.reason else pair.members:
-            if dict(member.identity) not in known:
-                raise ValueError(
-                    f"{folder} has no vectors of {member.name} as it is now: its models are "
-                    f"{', '.join(model['name'] for model in known)}"
-                )
+    # A run that was cut short, or begun by another transfer, has vectors of the pairs that it read.
+    vectors = extracted(config, found, whole=False)
+    return TransferPlan(config, found, _wordings(config, found), vectors)
 
 
 def _wordings(config: Transfer, found: Sequence[Pair]) -> Wordings:

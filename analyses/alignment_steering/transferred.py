@@ -76,14 +76,14 @@ def _open_keys(
 def _vectors(plan: TransferPlan) -> tuple[dict[str, Vectors], dict[str, str]]:
     """From the run of `extract`, which is begun or finished where none was named."""
     failed: dict[str, str] = {}
-    if plan.config.vectors is None:
-        with open_run(plan.vectors, plan.extraction.spec) as record:
-            failed = measure_all(plan.extraction, record)
+    if making := plan.vectors.making:
+        with open_run(making.folder, making.spec) as record:
+            failed = measure_all(making, record)
     found: dict[str, Vectors] = {}
     for pair in plan.measurable:
         if pair.name not in failed:
             try:
-                found[pair.name] = vectors_of(plan.vectors, pair.name)
+                found[pair.name] = vectors_of(plan.vectors.folder, pair.name)
             except ValueError as error:
                 failed[pair.name] = str(error)
     return found, {name: reason for name, reason in failed.items() if name not in found}

@@ -13,11 +13,7 @@ from analyses.alignment_steering import validate_effects as effects
 from analyses.alignment_steering.config import Validate
 from analyses.alignment_steering.experiment import run as extract
 from analyses.alignment_steering.tables import ranking
-from analyses.alignment_steering.validate_plan import (
-    ValidatePlan,
-    extraction_of,
-    make_validate_plan,
-)
+from analyses.alignment_steering.validate_plan import ValidatePlan, make_validate_plan
 from analyses.alignment_steering.validate_summary import measured, summarize
 from analyses.alignment_steering.validating import DONE, PairJob
 from analyses.results import Results
@@ -35,9 +31,9 @@ def validate(config: Validate) -> Results:
     from figures import redraw
 
     began, plan = time.monotonic(), make_validate_plan(config)
-    if state(plan.vectors) != "finished":
+    if plan.vectors.making and state(plan.vectors.folder) != "finished":
         log.info("the vectors are not there yet: extracting them")
-        extract(extraction_of(config))
+        extract(plan.vectors.making.config)
     with open_run(plan.folder, plan.spec, policy=config.policy) as record:
         failed = _measured(plan, record)
         if len(failed) == len(plan.pairs):
@@ -79,7 +75,7 @@ def validate_tables(plan: ValidatePlan, record: Run, failed: Mapping[str, str]) 
     ]
     changes = [r for n, d in found.items() for r in effects.effect_rows(n, d, resamples, seed)]
     table = effects.frame(changes)
-    potentials = read_tables(plan.vectors / "tables")["pairs"]
+    potentials = read_tables(plan.vectors.folder / "tables")["pairs"]
     return {
         "effects": table,
         "conditions": effects.frame(conditions),

@@ -1,27 +1,25 @@
 """What a run of `validate` will do: which vectors it adds, and on what it looks."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from analyses.alignment_steering.config import Extract, Paired, Validate
+from analyses.alignment_steering.config import Validate
 from analyses.alignment_steering.plan import (
     ANALYSIS,
     Pair,
     data_hash,
     folder_of,
     identities,
-    make_plan,
     pairs,
     source_of,
 )
 from analyses.alignment_steering.plan import all_pocket as _all_pocket
 from analyses.alignment_steering.preferences import Loaded, load
+from analyses.alignment_steering.vectors import Extracted, extracted
 from analyses.requested import dtype_name
 from tl_geometry.prompts import NeutralText, Request, content_hash, load_neutral, load_requests
-from tl_geometry.runs import Spec, run_folder, state
-from tl_geometry.runs.folders import SPEC, read_json
+from tl_geometry.runs import Spec
 
 VERSION = 1
 SHARED = (
@@ -38,9 +36,8 @@ class ValidatePlan:
 
     config: Validate
     pairs: tuple[Pair, ...]
-    vectors: Path
-    """Folder of the run whose vectors are added."""
-    vectors_key: str
+    vectors: Extracted
+    """The run whose vectors are added."""
     requests: tuple[Request, ...]
     """Of the test split: harmful, then harmless."""
     calm: tuple[Request, ...]
@@ -67,7 +64,7 @@ class ValidatePlan:
             prompts_hash=f"{texts}{data_hash(self.data.pairs)}",
             parameters={
                 **{k: list(v) if isinstance(v, tuple) else v for k, v in values.items()},
-                "vectors": self.vectors_key,
+                "vectors": self.vectors.key,
             },
         )
 
@@ -83,41 +80,22 @@ class ValidatePlan:
         return layers
 
 
-def extraction_of(config: Validate) -> Extract:
-    """The settings of the run that makes the vectors."""
-    names = {one.name: getattr(config, one.name) for one in fields(Paired)}
-    return replace(Extract(**names), run=None, export=(), fresh=False, resume=False, skip=False)
-
-
 def make_validate_plan(config: Validate) -> ValidatePlan:
     """Check the request; ValueError says what to change, or where vectors are missing."""
     config.check()
     found = pairs(config)
-    folder, key = _vectors(config)
     everywhere = _all_pocket(found)
     bank = load_requests("pocket_requests" if everywhere else "requests")
     neutral = load_neutral("pocket_neutral" if everywhere else "neutral")
     return ValidatePlan(
         config=config,
         pairs=found,
-        vectors=folder,
-        vectors_key=key,
+        vectors=extracted(config, found, whole=True),
         requests=_requests(bank, "test", config.requests),
         calm=_requests(bank, "validation", BAND // 2),
         neutral=neutral[-config.neutral_texts :],
         data=load(source_of(config, found), "test", config.test_pairs, config.seed),
     )
-
-
-def _vectors(config: Validate) -> tuple[Path, str]:
-    if config.vectors is None:
-        plan = make_plan(extraction_of(config))
-        return plan.folder, plan.spec.key
-    folder = run_folder(ANALYSIS, config.vectors, config.out)
-    about: dict[str, Any] = read_json(folder / SPEC) if state(folder) == "finished" else {}
-    if about.get("spec", {}).get("step") != "extract":
-        raise ValueError(f"--vectors {config.vectors}: {folder} is no finished run of extract")
-    return folder, str(about["key"])
 
 
 def _requests(bank: tuple[Request, ...], split: str, n: int) -> tuple[Request, ...]:

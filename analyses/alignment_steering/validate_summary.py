@@ -55,7 +55,7 @@ def summarize(
         "analysis": "alignment_steering",
         "run": record.folder.name,
         "key": plan.spec.key,
-        "vectors_key": plan.vectors_key,
+        "vectors_key": plan.vectors.key,
         "measured": measured(tables["effects"]),
         "gate": gate(tables["effects"]),
         "banner": banner,

@@ -49,7 +49,7 @@ class PairJob:
         ]
         self.layers = self.plan.layers_of(self.pair)
         self.vectors = steering_vectors(
-            vectors_of(self.plan.vectors, self.pair.name), self.layers, config
+            vectors_of(self.plan.vectors.folder, self.pair.name), self.layers, config
         )
 
     @property

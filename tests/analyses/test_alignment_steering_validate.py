@@ -162,9 +162,46 @@ def test_validate_extracts_what_is_not_there_and_leaves_its_tables(
     assert start(program, "--resume").loaded == ()
 
 
-def test_vectors_of_a_run_that_is_not_there_are_refused(program: Program) -> None:
+@pytest.fixture
+def vectors(program: Program) -> Path:
+    """A finished run of `extract`, of the pair that is validated."""
+    assert program("--samples", "8", run="e").status == OK
+    return program.path("e")
+
+
+def test_vectors_of_a_named_run_are_added(program: Program, vectors: Path) -> None:
+    found = start(program, "--vectors", "e")
+    assert found.status == OK, found.log
+    key = json.loads((vectors / "summary.json").read_text())["key"]
+    assert json.loads((program.path("v") / "summary.json").read_text())["vectors_key"] == key
+
+
+def test_vectors_of_a_run_that_is_none_or_not_finished_are_refused(
+    program: Program, vectors: Path
+) -> None:
     found = start(program, "--vectors", "nowhere")
-    assert found.status == BAD_INPUT and "is no finished run of extract" in found.log
+    assert found.status == BAD_INPUT and "is no run" in found.log
+    (vectors / "summary.json").unlink()
+    found = start(program, "--vectors", "e")
+    assert found.status == BAD_INPUT and "is not finished" in found.log
+
+
+@pytest.mark.parametrize(
+    ("old", "said"),
+    [
+        ({"revision": "sha256:of another day"}, "has no vectors of base as it is now"),
+        ({"name": "someone else"}, "has no vectors of base at all"),
+    ],
+)
+def test_vectors_of_other_models_are_refused(
+    program: Program, vectors: Path, old: dict[str, str], said: str
+) -> None:
+    about = json.loads((vectors / "spec.json").read_text())
+    about["spec"]["model"][0] |= old
+    (vectors / "spec.json").write_text(json.dumps(about))
+    found = start(program, "--vectors", "e")
+    assert found.status == BAD_INPUT and said in found.log
+    assert found.loaded == () and not program.path("v").exists()
 
 
 @pytest.mark.parametrize(
