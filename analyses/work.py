@@ -90,6 +90,20 @@ def _attempt(
         return [{"status": "failed", "reason": reason}] * len(batch)
 
 
+def halved(act: Callable[[int], T], size: int) -> T:
+    """The act with so many rows a pass, or with half as many for as long as memory runs out."""
+    while True:
+        try:
+            return act(size)
+        except Exception as error:
+            if size == 1 or not out_of_memory(error):
+                raise
+        # Only here, when the error is gone: its traceback kept the pass's tensors.
+        clear_device_cache(garbage_collection=True)
+        size //= 2
+        log.warning("out of memory: trying %d rows a pass", size)
+
+
 def without_nan(value: Any) -> Any:
     """JSON has no NaN: null, for which the row's status gives the reason."""
     if isinstance(value, Mapping):

@@ -50,13 +50,11 @@ def steering_vectors(
 def steering(
     vectors: Mapping[str, Float[Tensor, "some d"]],
     given: Sequence[Dose],
-    each: int,
     layers: Sequence[int],
     *,
     keep_norm: bool,
 ) -> LayeredSteering:
-    """`each` rows a dose, dose by dose."""
+    """One row a dose."""
     nothing = torch.zeros_like(vectors[MEAN])
     rows = [d.strength * vectors[d.vector] if d.vector != NONE else nothing for d in given]
-    stacked = torch.stack(rows).repeat_interleave(each, dim=0)
-    return LayeredSteering(stacked, tuple(layers), keep_norm)
+    return LayeredSteering(torch.stack(rows), tuple(layers), keep_norm)

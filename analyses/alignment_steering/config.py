@@ -37,7 +37,7 @@ class Paired(Common):
     max_tokens: int = 2048
     """Longer texts are left out and counted; so are those longer than the model's context."""
     batch_size: int | None = None
-    """Texts a forward pass. Default: 64, halved when memory runs out."""
+    """Texts a forward pass. Default: 64 (192 under steering), halved when memory runs out."""
     seed: int = 0
     """Chooses pairs, resamples and random vectors."""
     svd: Flag = True

@@ -9,17 +9,17 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from accelerate.utils.memory import clear_device_cache
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from analyses.alignment_steering.texts import Text
-from analyses.work import out_of_memory
+from analyses.work import halved
 from tl_geometry.models import Model
 from tl_geometry.pooling import pooled_states
 from tl_geometry.runs.atomic import atomic_write
 from tl_geometry.runs.canonical import canonical_json, digest
+from tl_geometry.tokens import Ids
 
 log = logging.getLogger(__name__)
 BATCH = 64
@@ -35,21 +35,21 @@ class States:
 
 
 def read(model: Model, texts: Sequence[Text], batch_size: int | None, title: str) -> States:
-    """One pass a text, each at its last real token; the batch is halved where memory runs out."""
+    """One pass a text, each at its last real token."""
     ids = [[*t.prompt, *t.chosen] for t in texts] + [[*t.prompt, *t.rejected] for t in texts]
-    size, layers = batch_size or BATCH, range(model.cfg.n_layers)
-    while True:
-        try:
-            found = pooled_states(model, ids, layers, ("last",), batch_size=size, title=title)
-            both = found["last"]
-            return States(both[: len(texts)], both[len(texts) :])
-        except Exception as error:
-            if size == 1 or not out_of_memory(error):
-                raise
-        # Only here, when the error is gone: its traceback kept the pass's tensors.
-        clear_device_cache(garbage_collection=True)
-        size //= 2
-        log.warning("out of memory: trying %d texts a pass", size)
+    both = last_states(model, ids, range(model.cfg.n_layers), batch_size, title)
+    return States(both[: len(texts)], both[len(texts) :])
+
+
+def last_states(
+    model: Model, ids: Sequence[Ids], layers: Sequence[int], batch_size: int | None, title: str
+) -> Float[Tensor, "text layer d"]:
+    """Of the last token of each text; the batch is halved where memory runs out."""
+
+    def act(size: int) -> Tensor:
+        return pooled_states(model, ids, layers, ("last",), batch_size=size, title=title)["last"]
+
+    return halved(act, batch_size or BATCH)
 
 
 def fingerprint(

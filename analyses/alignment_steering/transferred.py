@@ -12,16 +12,16 @@ from torch import Tensor
 from analyses.alignment_steering.exported import vectors_of
 from analyses.alignment_steering.extracting import Loading, measure_all
 from analyses.alignment_steering.plan import Pair
+from analyses.alignment_steering.readouts import Steered
+from analyses.alignment_steering.states import last_states
 from analyses.alignment_steering.transfer_maps import Side, carried, random_pushes, tensor
 from analyses.alignment_steering.transfer_plan import TransferPlan
-from analyses.alignment_steering.transfer_readouts import FEWEST, Seen, halved, read_out
+from analyses.alignment_steering.transfer_readouts import FEWEST, Readings, read_out
 from analyses.alignment_steering.transfer_texts import Given, all_given
 from analyses.requested import ModelPlan
 from analyses.work import why, without_nan
 from tl_geometry.judges import Band, nll_band
 from tl_geometry.layered_steering import LayeredSteering
-from tl_geometry.models import Model
-from tl_geometry.pooling import pooled_states
 from tl_geometry.runs import RowLog, Run, open_run
 from tl_geometry.transfer import matched_layers
 
@@ -116,13 +116,8 @@ class _Work:
         with Loading(self.plan.config, pair.base) as loading:
             model = loading()
             for kind, texts in kinds.items():
-
-                def read(size: int, texts: Any = texts, kind: str = kind) -> Tensor:
-                    title = f"{pair.name} {kind}"
-                    options = {"batch_size": size, "title": title}
-                    return pooled_states(model, texts, layers, ("last",), **options)["last"]
-
-                states = halved(read, self.plan.config.batch_size or 64)
+                size, title = self.plan.config.batch_size, f"{pair.name} {kind}"
+                states = last_states(model, texts, layers, size, title)
                 self.found.setdefault(pair.name, {})[kind] = states
 
     def side(self, pair: Pair, layers: Sequence[int]) -> Side:
@@ -145,32 +140,35 @@ class _Work:
         sources = {source_key(source.name): source for source in self.pairs}
         assert entry is not None
         with Loading(config, entry) as loading:
-            model = loading()
+            steered = Steered(loading(), config.batch_size)
             for key in keys:
                 log.info("%s: %s", pair.name, key.replace("|", " "))
-                _attempt(rows, key, lambda key=key: self._row(pair, model, key, sources, rows))
+                _attempt(rows, key, lambda key=key: self._row(pair, steered, key, sources, rows))
 
     def _row(
-        self, pair: Pair, model: Model, key: str, sources: Mapping[str, Pair], rows: RowLog
+        self, pair: Pair, steered: Steered, key: str, sources: Mapping[str, Pair], rows: RowLog
     ) -> dict[str, Any]:
         if key in (BASE, INSTRUCT):
-            return self._untouched(pair, model)
+            return self._untouched(pair, steered)
         if key == OWN:
-            return self._own(pair, model, _band(rows))
-        return self._from(sources[key], pair, model, _band(rows))
+            return self._own(pair, steered, _band(rows))
+        return self._from(sources[key], pair, steered, _band(rows))
 
-    def _untouched(self, pair: Pair, model: Model) -> dict[str, Any]:
-        nothing = LayeredSteering(torch.zeros(1, 0, model.cfg.d_model), ())
-        (seen,) = read_out(model, self.given[pair.name], nothing, self.plan.config, None)
-        return {"conditions": {"untouched": _recorded(seen)}}
+    def _untouched(self, pair: Pair, steered: Steered) -> dict[str, Any]:
+        nothing = LayeredSteering(torch.zeros(1, 0, steered.model.cfg.d_model), ())
+        new_tokens = self.plan.config.new_tokens
+        (read,) = read_out(steered, self.given[pair.name], nothing, new_tokens, None)
+        return {"conditions": {"untouched": _recorded(read)}}
 
-    def _own(self, pair: Pair, model: Model, band: Band | None) -> dict[str, Any]:
+    def _own(self, pair: Pair, steered: Steered, band: Band | None) -> dict[str, Any]:
         side = self.side(pair, self.plan.steered(pair))
         own = side.vector.double().numpy()
         found = {"own": own, **random_pushes(own, self.plan.config)}
-        return {"conditions": self._read(pair, model, found, band)}
+        return {"conditions": self._read(pair, steered, found, band)}
 
-    def _from(self, source: Pair, pair: Pair, model: Model, band: Band | None) -> dict[str, Any]:
+    def _from(
+        self, source: Pair, pair: Pair, steered: Steered, band: Band | None
+    ) -> dict[str, Any]:
         layers = self.plan.steered(pair)
         there = matched_layers(layers, pair.n_layers, source.n_layers)
         sides = self.side(source, there), self.side(pair, layers)
@@ -179,10 +177,10 @@ class _Work:
             one = carried(*sides, name, config)
             found |= {f"{name}|{key}": vector for key, vector in one.vectors.items()}
             rows += one.rows
-        return {"conditions": self._read(pair, model, found, band), "maps": rows}
+        return {"conditions": self._read(pair, steered, found, band), "maps": rows}
 
     def _read(
-        self, pair: Pair, model: Model, found: Mapping[str, Any], band: Band | None
+        self, pair: Pair, steered: Steered, found: Mapping[str, Any], band: Band | None
     ) -> dict[str, Any]:
         """Strength and name → what was read; later draws of a control are not asked for answers."""
         config, given = self.plan.config, self.given[pair.name]
@@ -195,8 +193,8 @@ class _Work:
             layers = tuple(self.plan.steered(pair))
             pushes = LayeredSteering(tensor(some), layers, config.preserve_norm)
             words = given if asked else replace(given, requests=())
-            seen = read_out(model, words, pushes, config, band)
-            read |= {name: _recorded(one) for name, one in zip(some, seen, strict=True)}
+            each = read_out(steered, words, pushes, config.new_tokens, band)
+            read |= {name: _recorded(one) for name, one in zip(some, each, strict=True)}
         return {name: read[name] for name in strong}
 
 
@@ -204,8 +202,8 @@ def _is_asked(name: str) -> bool:
     return name.rpartition("|")[2] in ("carried", "own", "0")
 
 
-def _recorded(seen: Seen) -> dict[str, Any]:
-    return {"values": seen.values, "answers": seen.answers, "nll": seen.nll}
+def _recorded(read: Readings) -> dict[str, Any]:
+    return {"values": read.values, "answers": read.answers, "nll": read.nll}
 
 
 def _band(rows: RowLog) -> Band | None:

@@ -5,17 +5,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from analyses.alignment_steering.conditions import MEAN, NONE, Dose, doses, steering_vectors
+from analyses.alignment_steering.conditions import (
+    MEAN,
+    NONE,
+    Dose,
+    doses,
+    steering,
+    steering_vectors,
+)
 from analyses.alignment_steering.exported import vectors_of
 from analyses.alignment_steering.extracting import Loading, longest, wording_of
 from analyses.alignment_steering.plan import Pair
-from analyses.alignment_steering.readouts import ROWS, Steered
+from analyses.alignment_steering.readouts import ROWS, Asked, Seen, Steered
 from analyses.alignment_steering.texts import Text, Wording, encoded
 from analyses.alignment_steering.validate_plan import ValidatePlan
 from analyses.work import work_off
 from tl_geometry.generation import decode
 from tl_geometry.judges import Band, is_refusal, nll_band, quality, why_garbled
-from tl_geometry.likelihood import answer_nll
+from tl_geometry.layered_steering import LayeredSteering
 from tl_geometry.models import Model
 from tl_geometry.runs import RowLog, Run
 
@@ -63,10 +70,10 @@ class PairJob:
             return
         config = self.plan.config
         with Loading(config, self.pair.instruct) as instruct:
-            ceiling = self._once(CEILING, lambda: self._ceiling(instruct()))
+            ceiling = self._once(CEILING, lambda: self._ceiling(self._steered(instruct)))
         with Loading(config, self.pair.base) as base:
             self._doses(base)
-            self._once(CAPABILITY, lambda: self._capability(base(), ceiling))
+            self._once(CAPABILITY, lambda: self._capability(self._steered(base), ceiling))
         with Loading(config, self.pair.instruct) as instruct:
             self._once(OPINIONS, lambda: self._opinions(instruct, ceiling))
         self.rows.append([{"key": DONE, "status": "ok", "reason": "", "layers": self.layers}])
@@ -85,9 +92,8 @@ class PairJob:
         rows = self.rows
         if all(key in rows.done for key in given):
             return
-        model = loading()
-        band = self._once("band", lambda: {"band": list(self._band(model))})["band"]
-        steered = self._steered(model)
+        steered = self._steered(loading)
+        band = self._once("band", lambda: {"band": list(self._band(steered))})["band"]
 
         def measure(batch: Sequence[Dose]) -> list[Row]:
             return self._measured(steered, batch, (band[0], band[1]))
@@ -98,42 +104,36 @@ class PairJob:
         if failed := [row for row in found if row["status"] == "failed"]:
             raise RuntimeError(f"{len(failed)} doses failed: {failed[0]['reason']}")
 
-    def _steered(self, model: Model) -> Steered:
-        config = self.plan.config
-        size = config.batch_size or ROWS
-        return Steered(model, self.vectors, self.layers, keep_norm=config.preserve_norm, rows=size)
+    def _steered(self, loading: Loading) -> Steered:
+        return Steered(loading(), self.plan.config.batch_size)
+
+    def _pushes(self, given: Sequence[Dose]) -> LayeredSteering:
+        keep = self.plan.config.preserve_norm
+        return steering(self.vectors, given, self.layers, keep_norm=keep)
 
     def _measured(self, steered: Steered, batch: Sequence[Dose], band: Band) -> list[Row]:
-        """Behaviour first; then what the model prefers and finds likely."""
-        said = steered.answers(batch, self.requests, self.plan.config.new_tokens)
-        prompts = [text.prompt for text in self.texts]
-        chosen = steered.log_probs(batch, prompts, [text.chosen for text in self.texts])
-        rejected = steered.log_probs(batch, prompts, [text.rejected for text in self.texts])
-        firsts, rests = [ids[:1] for ids in self.neutral], [ids[1:] for ids in self.neutral]
-        neutral = steered.log_probs(batch, firsts, rests)
+        asked = Asked(self.requests, self.plan.config.new_tokens, self.texts, self.neutral)
         return [
             {
                 "status": "ok",
                 "reason": "",
                 "vector": dose.vector,
                 "strength": dose.strength,
-                "answers": self._judged(steered.model, said[k], band),
-                "preference": [a - b for a, b in zip(chosen[k], rejected[k], strict=True)],
-                "chosen": chosen[k],
-                "neutral": [-value for value in neutral[k]],
+                "answers": self._judged(seen, band),
+                "preference": seen.margins,
+                "chosen": seen.chosen,
+                "neutral": seen.neutral,
             }
-            for k, dose in enumerate(batch)
+            for dose, seen in zip(batch, steered.see(self._pushes(batch), asked), strict=True)
         ]
 
-    def _judged(self, model: Model, said: Sequence[Sequence[int]], band: Band) -> list[Row]:
-        nll = answer_nll(model, self.requests, said)
-        texts = decode(model, [list(ids) for ids in said])
-        rows = zip(self.plan.requests, said, texts, nll, strict=True)
+    def _judged(self, seen: Seen, band: Band) -> list[Row]:
+        rows = zip(self.plan.requests, seen.ids, seen.answers, seen.nll, strict=True)
         return [
             {
                 "id": request.id,
                 "harmful": request.harmful,
-                "ids": list(ids),
+                "ids": ids,
                 "text": text,
                 "nll": value,
                 "refused": is_refusal(text),
@@ -142,32 +142,33 @@ class PairJob:
             for request, ids, text, value in rows
         ]
 
-    def _band(self, model: Model) -> Band:
+    def _band(self, steered: Steered) -> Band:
         """How likely this model's own answers are to it."""
         prompts = [self.wording.request(r.text) for r in self.plan.calm]
-        (said,) = self._steered(model).answers([Dose(NONE)], prompts, self.plan.config.new_tokens)
-        return nll_band(answer_nll(model, prompts, said))
+        nothing = self._pushes([Dose(NONE)])
+        (said,) = steered.answers(nothing, prompts, self.plan.config.new_tokens)
+        return nll_band(steered.nll(prompts, said))
 
     # --- the instruct model, and what the base model makes of its words ---------------------------
 
-    def _ceiling(self, model: Model) -> Row:
-        band = self._band(model)
-        (row,) = self._measured(self._steered(model), [Dose(NONE)], band)
+    def _ceiling(self, steered: Steered) -> Row:
+        band = self._band(steered)
+        (row,) = self._measured(steered, [Dose(NONE)], band)
         return {**row, "vector": "instruct", "band": list(band)}
 
-    def _capability(self, model: Model, ceiling: Row) -> Row:
+    def _capability(self, steered: Steered, ceiling: Row) -> Row:
         """The base model, given the first words of the instruct model's own refusals: does it go
         on to refuse? Unsteered, and with the mean vector at its full strength."""
-        given, openings = [], []
+        model, given, openings = steered.model, [], []
         for ids, answer in zip(self.requests, ceiling["answers"], strict=True):
             opening = self._opening(model, answer) if answer["harmful"] else []
             if opening:
                 given.append([*ids, *opening])
                 openings.append(opening)
-        full = Dose(MEAN, max(self.plan.config.lambdas))
+        both = self._pushes([Dose(NONE), Dose(MEAN, max(self.plan.config.lambdas))])
         if not given:
             return {"status": "missing", "reason": "the instruct model refuses no harmful request"}
-        said = self._steered(model).answers([Dose(NONE), full], given, self.plan.config.new_tokens)
+        said = steered.answers(both, given, self.plan.config.new_tokens)
         found = [
             decode(model, [[*a, *b] for a, b in zip(openings, one, strict=True)]) for one in said
         ]
@@ -204,7 +205,7 @@ class PairJob:
         if not doubted:
             return {"coherent": []}
         prompts = [asked[answer["id"]] for _, answer in doubted]
-        nll = answer_nll(loading(), prompts, [answer["ids"] for _, answer in doubted])
+        nll = self._steered(loading).nll(prompts, [answer["ids"] for _, answer in doubted])
         low, high = ceiling["band"]
         return {
             "coherent": [

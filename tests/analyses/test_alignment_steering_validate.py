@@ -3,12 +3,14 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from small_runs import frame, tables
 from steering_runs import (  # noqa: F401 - fixtures are used by name
     BAD_INPUT,
@@ -160,6 +162,40 @@ def test_validate_extracts_what_is_not_there_and_leaves_its_tables(
     again = start(program)
     assert again.status == OK and tables(run) == tables(whole)
     assert start(program, "--resume").loaded == ()
+
+
+def limited(act: Callable[..., Any], most: int, asked: list[int]) -> Callable[..., Any]:
+    """A pass that memory holds up to so many rows."""
+
+    def attempt(model: Any, batch: Any, *args: Any, **options: Any) -> Any:
+        asked.append(len(batch))
+        if len(batch) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return act(model, batch, *args, **options)
+
+    return attempt
+
+
+def test_passes_that_memory_does_not_hold_are_halved_and_the_numbers_stay(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from analyses.alignment_steering import readouts
+    from tl_geometry import likelihood
+
+    assert start(program, run="roomy").status == OK
+    asked: list[int] = []
+    for place, name in ((readouts, "generate"), (readouts, "tail_logits"),
+                        (likelihood, "tail_logits")):  # fmt: skip
+        monkeypatch.setattr(place, name, limited(getattr(place, name), 7, asked))
+    found = start(program, run="narrow")
+    assert found.status == OK, found.log
+    assert "trying 6 rows a pass" in found.log and "trying 3 rows" not in found.log
+    # The doses of a batch stay together, and what did not fit once is not tried again.
+    assert "out of memory with" not in found.log
+    assert sum(n > 7 for n in asked) <= 5 * len(found.loaded)
+    for name in ("effects", "conditions", "capability", "steered_answers"):
+        roomy, narrow = (frame(program.path(run), name) for run in ("roomy", "narrow"))
+        pd.testing.assert_frame_equal(roomy, narrow, rtol=1e-3, atol=1e-5)
 
 
 @pytest.fixture
