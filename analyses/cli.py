@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, NoReturn, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, NoReturn, TypeVar
 
 import tyro
 
@@ -126,6 +126,24 @@ def parse(
         sys.stderr.write(f"{explicit[0]} is given, so --limit {parsed.limit} does not count\n")
         return replace(parsed, limit=None)
     return parsed
+
+
+Steps = Mapping[str, tuple[type[Any], str]]
+"""Name of a step → its settings, and the question that it answers."""
+
+
+def chosen_step(args: list[str], steps: Steps, usage: str) -> str:
+    """The step that the first word names. Nothing, or a call for help, ends the program with what
+    there is, an unknown step with one sentence and status 2."""
+    step = args[0] if args else "--help"
+    if step in ("-h", "--help"):
+        width = max(map(len, steps)) + 2
+        listed = [f"{name:<{width}} {question}\n" for name, (_, question) in steps.items()]
+        sys.stdout.write(f"{usage}\n" + "".join(listed))
+        raise SystemExit(OK)
+    if step not in steps:
+        _refuse(f"unknown step {step!r}; there is: {', '.join(steps)}")
+    return step
 
 
 def _refuse(sentence: str) -> NoReturn:

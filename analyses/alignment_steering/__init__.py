@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from analyses.alignment_steering.experiment import Results, run
     from analyses.alignment_steering.transfer_config import Transfer
     from analyses.alignment_steering.transfer_experiment import run_transfer
-    from analyses.alignment_steering.validate import validate
+    from analyses.alignment_steering.validate import run_validate
 
 _HOME = {
     "Extract": "config",
@@ -22,9 +22,9 @@ _HOME = {
     "Validate": "config",
     "run": "experiment",
     "run_transfer": "transfer_experiment",
-    "validate": "validate",
+    "run_validate": "validate",
 }
-__all__ = ["Extract", "Results", "Transfer", "Validate", "run", "run_transfer", "validate"]
+__all__ = ["Extract", "Results", "Transfer", "Validate", "run", "run_transfer", "run_validate"]
 
 
 def __getattr__(name: str) -> Any:

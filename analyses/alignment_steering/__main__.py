@@ -15,10 +15,10 @@ from typing import Any
 
 from analyses.alignment_steering.config import PRESETS, SIZES, Extract, Validate
 from analyses.alignment_steering.transfer_config import TRANSFER_PRESETS, TRANSFER_SIZES, Transfer
-from analyses.cli import BAD_INPUT, OK, log_to_terminal, parse
+from analyses.cli import BAD_INPUT, OK, Steps, chosen_step, log_to_terminal, parse
 from analyses.starting import carried_out, status_of
 
-STEPS: dict[str, tuple[type[Any], str]] = {
+STEPS: Steps = {
     "extract": (Extract, "What did tuning do to hidden states, and is it one direction?"),
     "validate": (Validate, "Does the base model with the vector behave like the instruct model?"),
     "transfer": (Transfer, "Does the vector of one family, carried to another, steer it?"),
@@ -27,13 +27,7 @@ STEPS: dict[str, tuple[type[Any], str]] = {
 
 def read(args: list[str]) -> Any:
     """Settings of the step that the first word names; SystemExit for another one, or as `parse`."""
-    step = args[0] if args else "--help"
-    if step in ("-h", "--help"):
-        sys.stdout.write(f"{__doc__}\n" + "".join(f"{k:<10} {v[1]}\n" for k, v in STEPS.items()))
-        raise SystemExit(OK)
-    if step not in STEPS:
-        sys.stderr.write(f"unknown step {step!r}; there is: {', '.join(STEPS)}\n")
-        raise SystemExit(BAD_INPUT)
+    step = chosen_step(args, STEPS, f"{__doc__}")
     kind, question = STEPS[step]
     if kind is Transfer:
         return parse(kind, question, args[1:], TRANSFER_PRESETS, TRANSFER_SIZES)
@@ -84,14 +78,14 @@ def _transfer(config: Transfer) -> int:
 
 def _validate(config: Validate) -> int:
     from analyses.alignment_steering.cost import validate_cost
-    from analyses.alignment_steering.validate import validate
+    from analyses.alignment_steering.validate import run_validate
     from analyses.alignment_steering.validate_plan import make_validate_plan
 
     plan = make_validate_plan(config)
     if config.dry_run:
         _say([f"folder {plan.folder}", *validate_cost(plan)])
         return OK if any(not pair.reason for pair in plan.pairs) else BAD_INPUT
-    return carried_out(config, plan.folder, validate)
+    return carried_out(config, plan.folder, run_validate)
 
 
 def _say(lines: Any) -> None:

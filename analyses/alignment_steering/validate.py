@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 Tables = dict[str, pd.DataFrame]
 
 
-def validate(config: Validate) -> Results:
+def run_validate(config: Validate) -> Results:
     """Measure, compare, draw; what the run's folder already holds is not measured again. Vectors
     that are not there are extracted first. Raises as `experiment.run`."""
     from figures import redraw

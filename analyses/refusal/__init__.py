@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from analyses.refusal.config import Families, Verify
     from analyses.refusal.experiment import Results, run
-    from analyses.refusal.verify import verify
+    from analyses.refusal.verify import run_verify
 
 _HOME = {
     "Families": "config",
     "Results": "experiment",
     "Verify": "config",
     "run": "experiment",
-    "verify": "verify",
+    "run_verify": "verify",
 }
-__all__ = ["Families", "Results", "Verify", "run", "verify"]
+__all__ = ["Families", "Results", "Verify", "run", "run_verify"]
 
 
 def __getattr__(name: str) -> Any:

@@ -18,7 +18,7 @@ from typing import Any
 
 import tyro
 
-from analyses.cli import BAD_INPUT, OK, SOME_FAILED, log_to_terminal, parse
+from analyses.cli import BAD_INPUT, OK, SOME_FAILED, Steps, chosen_step, log_to_terminal, parse
 from analyses.refusal.config import (
     CUT_SHORT,
     Decide,
@@ -32,7 +32,7 @@ from analyses.refusal.config import (
 from analyses.refusal.presets import PRESETS
 from analyses.starting import carried_out, status_of
 
-STEPS: dict[str, tuple[type[Any], str]] = {
+STEPS: Steps = {
     "verify": (Verify, "Is our COSMIC the published one, and does steering make a model refuse?"),
     "families": (Families, "Which families refuse, at which depth, by which method and dose?"),
     "sizes": (Sizes, "Does refusal come easier or harder in larger models of one family?"),
@@ -44,13 +44,7 @@ STEPS: dict[str, tuple[type[Any], str]] = {
 
 def read(args: list[str]) -> Any:
     """Settings of the step that the first word names; SystemExit for another one, or as `parse`."""
-    step = args[0] if args else "--help"
-    if step in ("-h", "--help"):
-        sys.stdout.write(f"{__doc__}\n" + "".join(f"{k:<14} {v[1]}\n" for k, v in STEPS.items()))
-        raise SystemExit(OK)
-    if step not in STEPS:
-        sys.stderr.write(f"unknown step {step!r}; there is: {', '.join(STEPS)}\n")
-        raise SystemExit(BAD_INPUT)
+    step = chosen_step(args, STEPS, f"{__doc__}")
     kind, question = STEPS[step]
     if kind in (Decide, Rate):
         prog = f"python -m analyses.refusal {step}"
@@ -83,14 +77,14 @@ def _decide(config: Decide) -> int:
 def _verify(config: Verify) -> int:
     from analyses.refusal.plan import make_plan
     from analyses.refusal.tracked import send
-    from analyses.refusal.verify import as_families, verify
+    from analyses.refusal.verify import as_families, run_verify
     from analyses.sinks import check_wandb
 
     if config.dry_run:
         return _dry(make_plan(as_families(config)))
     if config.wandb:
         check_wandb()
-    found = verify(config)
+    found = run_verify(config)
     sys.stdout.write(found.text + f"\nreport: {found.report}\n")
     if config.wandb:
         send(config.wandb, found.results, "verify")

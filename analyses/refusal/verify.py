@@ -92,7 +92,7 @@ def _record(config: Steered) -> Path:
     return run_folder("refusal", "verified.json", config.out)
 
 
-def verify(config: Verify) -> Found:
+def run_verify(config: Verify) -> Found:
     """Score some candidates again without any shortcut, then steer at the named depth.
 
     The step-by-step mapping is docs/cosmic.md; tests compare every intermediate with a second
