@@ -1,7 +1,6 @@
 """Runs of the refusal command line on two tiny chat models, and fixtures for its tests."""
 
 import json
-import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 from zlib import crc32
 
 import pytest
+from started import Start, started
 
 OK, BAD_INPUT, SOME_FAILED, INTERRUPTED = 0, 2, 3, 130
 TEMPLATE = (
@@ -22,17 +22,6 @@ SHARED = (
     "--screen-prompts 2 --screen-tokens 4 --kept-doses 1 --span to_end --tokens all"
 )
 SWEEP = f"{SHARED} --random-directions 1 --depths 0.4 0.6 --one-round"
-
-
-@dataclass(frozen=True)
-class Start:
-    """What one start of the program left behind."""
-
-    status: int
-    log: str
-    out: str
-    loaded: tuple[str, ...]
-    """Models whose weights were read, in their order."""
 
 
 @dataclass(frozen=True)
@@ -52,17 +41,7 @@ class Program:
     def plain(self, *options: object) -> Start:
         from analyses.refusal.__main__ import main
 
-        self.caplog.clear()
-        self.capsys.readouterr()
-        self.loads.clear()
-        with self.caplog.at_level(logging.INFO):
-            try:
-                status = main([str(option) for option in options])
-            except SystemExit as stop:
-                status = int(str(stop.code))
-        out, err = self.capsys.readouterr()
-        said = [record.getMessage() for record in self.caplog.records]
-        return Start(status, "\n".join([*said, err]), out, tuple(self.loads))
+        return started(main, options, self.caplog, self.capsys, self.loads)
 
     def path(self, run: str = "x") -> Path:
         return self.folder / run

@@ -2,7 +2,6 @@
 them, in this process."""
 
 import json
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from small_runs import save_checkpoint
+from started import Start, started
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 OK, BAD_INPUT, SOME_FAILED = 0, 2, 3
@@ -42,15 +42,6 @@ def save_preferences(path: Path, n: int = 30) -> Path:
 
 
 @dataclass(frozen=True)
-class Start:
-    status: int
-    log: str
-    out: str
-    loaded: tuple[str, ...]
-    """Models whose weights were read, in their order."""
-
-
-@dataclass(frozen=True)
 class Program:
     """One step of the program, on the tiny pairs by default."""
 
@@ -75,17 +66,7 @@ class Program:
     def plain(self, *options: object) -> Start:
         from analyses.alignment_steering.__main__ import main
 
-        self.caplog.clear()
-        self.capsys.readouterr()
-        with self.caplog.at_level(logging.INFO):
-            try:
-                status = main([str(option) for option in options])
-            except SystemExit as stop:
-                status = int(str(stop.code))
-        out, err = self.capsys.readouterr()
-        said = [record.getMessage() for record in self.caplog.records]
-        loaded = tuple(line.removeprefix("loading ") for line in said if line[:8] == "loading ")
-        return Start(status, "\n".join([*said, err]), out, loaded)
+        return started(main, options, self.caplog, self.capsys)
 
     def path(self, run: str = "x") -> Path:
         return self.folder / run

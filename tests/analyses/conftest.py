@@ -1,6 +1,5 @@
 """Runs of the homeostasis command line on a tiny checkpoint, made once and shared."""
 
-import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,19 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from started import Start, started
 
 CONDITIONS = "patched,other_plain,gaussian,freeze_mlp"
 """Enough to have every table; all of them are measured in the run of the embedded model."""
-
-
-@dataclass(frozen=True)
-class Start:
-    """What one start of the program left behind."""
-
-    status: int
-    log: str
-    """Everything that it said, in one text."""
-    out: str
 
 
 @dataclass(frozen=True)
@@ -55,16 +45,7 @@ class Program:
     def plain(self, *options: object) -> Start:
         from analyses.homeostasis.__main__ import main
 
-        self.caplog.clear()
-        self.capsys.readouterr()
-        with self.caplog.at_level(logging.INFO):
-            try:
-                status = main([str(option) for option in options])
-            except SystemExit as stop:
-                status = int(str(stop.code))
-        out, err = self.capsys.readouterr()
-        said = [record.getMessage() for record in self.caplog.records]
-        return Start(status, "\n".join([*said, err]), out)
+        return started(main, options, self.caplog, self.capsys)
 
     def path(self, run: str = "x") -> Path:
         return self.folder / run

@@ -1,7 +1,6 @@
 """`python -m analyses.cross_architecture`: what it writes, what it survives, what it refuses."""
 
 import json
-import logging
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 from scipy import stats
 from small_runs import frame, rows, save_bank, tables
+from started import Start, started
 
 BAD_INPUT, SOME_FAILED, INTERRUPTED = 2, 3, 130
 HOME = "analyses.cross_architecture"
@@ -37,17 +37,6 @@ COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Start:
-    """What one start of the program left behind."""
-
-    status: int
-    log: str
-    out: str
-    loaded: tuple[str, ...]
-    """Models whose weights were read or drawn, in their order."""
-
-
-@dataclass(frozen=True)
 class Program:
     """The program in this process, on two tiny checkpoints."""
 
@@ -62,17 +51,7 @@ class Program:
         from analyses.cross_architecture.__main__ import main
 
         given = options_of(models or self.checkpoints, self.bank, self.folder, run)
-        self.caplog.clear()
-        self.capsys.readouterr()
-        self.loads.clear()
-        with self.caplog.at_level(logging.INFO):
-            try:
-                status = main([*given, *map(str, options)])
-            except SystemExit as stop:
-                status = int(str(stop.code))
-        out, err = self.capsys.readouterr()
-        said = [record.getMessage() for record in self.caplog.records]
-        return Start(status, "\n".join([*said, err]), out, tuple(self.loads))
+        return started(main, [*given, *options], self.caplog, self.capsys, self.loads)
 
     def path(self, run: str = "x") -> Path:
         return self.folder / run
