@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import torch
 
 from tl_geometry.capture import last_logits
+from tl_geometry.judges.serving import attempt, client_at
 from tl_geometry.models import Model
 from tl_geometry.tokens import encode_chat, pad
 
@@ -65,15 +66,12 @@ class ServerJudge:
             return list(pool.map(self._score, prompts))
 
     def _score(self, prompt: str) -> Score:
-        openai = _openai()
         messages = [{"role": "user", "content": prompt}]
         options = {"model": self.model, "temperature": 0, "max_tokens": 8}
-        try:
-            reply = self.client.chat.completions.create(messages=messages, **options)
-        except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError):
-            raise
-        except openai.OpenAIError as error:
-            return Score(None, f"{type(error).__name__}: {error}")
+        create = self.client.chat.completions.create
+        reply, reason = attempt(lambda: create(messages=messages, **options))
+        if reason:
+            return Score(None, reason)
         return _read(reply.choices[0].message.content if reply.choices else None)
 
 
@@ -81,16 +79,8 @@ def server_judge(
     model: str, base_url: str, *, api_key: str = "none", timeout: float = 60, max_retries: int = 3
 ) -> ServerJudge:
     """A judge at an address such as http://localhost:8000/v1; local servers need no key."""
-    options = {"api_key": api_key, "timeout": timeout, "max_retries": max_retries}
-    return ServerJudge(model=model, client=_openai().OpenAI(base_url=base_url, **options))
-
-
-def _openai() -> Any:
-    try:
-        import openai
-    except ImportError as error:
-        raise ImportError("a server judge needs: pip install 'tl-geometry[judge]'") from error
-    return openai
+    limits: Any = {"timeout": timeout, "max_retries": max_retries}
+    return ServerJudge(model=model, client=client_at(base_url, api_key=api_key, **limits))
 
 
 def _read(reply: str | None) -> Score:
