@@ -343,6 +343,8 @@ def test_an_adapter_of_something_else_is_left_out_or_refused(
     lora = read_adapter(adapter(tmp_path / "more", tensors | more), base)
     assert set(lora.left_out) == {"lm_head.weight", "embed_tokens.weight"}
     assert {one.component for one in norms(lora) if one.layer is None} == {"norm"}
+    with pytest.raises(ValueError, match="holds no matrices lora_A and lora_B"):
+        read_adapter(adapter(tmp_path / "none", more), base)
     with pytest.raises(ValueError, match="a DoRA adapter: merge it"):
         read_adapter(adapter(tmp_path / "dora", tensors, use_dora=True), base)
     with pytest.raises(ValueError, match="holds a IA3 adapter"):
@@ -428,6 +430,9 @@ def test_alignment_of_layers_is_told_from_what_all_layers_share() -> None:
     )
     assert common.matched > 0.9 and common.shuffled > 0.9 and common.p > 0.01
     assert common.cosines.shape == (12,)
+    drawn = rng.standard_normal((20_000, 2, 64))
+    sizes = [abs(np.dot(*pair)) / math.prod(np.linalg.norm(pair, axis=1)) for pair in drawn]
+    assert common.random == pytest.approx(np.mean(sizes), rel=0.02)
     with pytest.raises(ValueError, match="row 4 is zero"):
         vectors[4] = 0
         chance.layer_alignment(vectors, vectors, rng=rng)

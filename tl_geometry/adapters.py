@@ -78,6 +78,8 @@ def read_adapter(folder: Path, base: Checkpoint) -> Adapter:
             found.setdefault(match[1], {})[match[2]] = key
         else:
             left_out[_touched(key)] = "is changed by the adapter in another way than by B · A"
+    if not found:
+        raise ValueError(f"{file} holds no matrices lora_A and lora_B that PEFT would have saved")
     scales, keys = {}, {}
     for module, pair in found.items():
         name = plain_name(module + ".weight")

@@ -2,7 +2,7 @@
 
 Two kinds of matrices write to the residual stream: o (attention) and down (MLP, every expert's in a
 mixture). A direction made of their changes Δ lives on the output side, [d], and can be compared
-with directions measured in activations.
+with directions measured in activations: layer l writes to state l + 1 of `tl_geometry.directions`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -53,9 +53,10 @@ def mean_column(written: Mapping[str, Float[Tensor, "d _in"]]) -> Float[Tensor, 
     """The experiment plan's direction of a layer: the mean over input columns of Δo and of Δdown,
     averaged (over experts first, in a mixture).
 
-    It is Δ applied to an input of ones, divided by its length. No activation is like that, and the
-    signs and basis of what enters o are arbitrary: so is this vector. It is here because it was
-    published; `top_directions` and `applied` are what can be defended. ValueError if zero.
+    It is Δ applied to an input of ones, over the number of columns. No activation is like that, and
+    the basis in which a head or an MLP hands on what it has is arbitrary (turned or with signs
+    flipped, the model is the same and this vector another). It is here because it was published;
+    `top_directions` and `applied` are what can be defended. ValueError if zero.
     """
     attention = [delta.mean(dim=1) for name, delta in written.items() if name == "o"]
     mlp = [delta.mean(dim=1) for name, delta in written.items() if name != "o"]

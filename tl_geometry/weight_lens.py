@@ -84,8 +84,8 @@ def logit_lens(direction: Float[Tensor, " d"], readout: Readout, k: int = 20) ->
 def chance_peaks(
     readout: Readout, generator: torch.Generator, draws: int = 200
 ) -> Float[Tensor, " draws"]:
-    """The `peak` of random directions: rare tokens' embeddings differ in length, so that every
-    direction has one, and larger than that of a normal distribution."""
+    """The `peak` of random directions. Some tokens' rows are longer than others, so that even these
+    peak higher than as many normal numbers would."""
     directions = torch.randn(draws, len(readout.gain), generator=generator)
     return torch.tensor([_peak(readout.logits(one)) for one in directions])
 

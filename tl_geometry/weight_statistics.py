@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 from scipy import stats
+from scipy.special import beta
 
 from tl_geometry.bootstrap import Interval, bca
 from tl_geometry.model_delta import row_cosines
@@ -48,6 +49,8 @@ class LayerAlignment:
     """Mean |cosine| of directions and vectors of one layer."""
     shuffled: float
     """Mean |cosine| over all pairs of different layers."""
+    random: float
+    """Mean |cosine| of random directions, exactly; about 0.8/√d."""
     p: float
     """One-sided: how often layers paired at random align as well."""
     p_shifted: float
@@ -86,6 +89,7 @@ def layer_alignment(
         cosines=cosines.diagonal().copy(),
         matched=matched,
         shuffled=float((size.sum() - size.trace()) / (n * (n - 1))),
+        random=float(beta(directions.shape[1] / 2, 0.5) / np.pi),
         p=(1 + hits) / (1 + n_permutations),
         p_shifted=float((size[np.arange(n), shifts].mean(axis=1) >= matched - 1e-12).mean()),
     )
