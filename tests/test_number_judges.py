@@ -198,9 +198,9 @@ def test_the_fingerprint_knows_the_checkpoint_or_asks_for_it(pocket: Any) -> Non
     from tl_geometry.judges.local_numbers import LocalNumberJudge, local_number_judge
 
     with pytest.raises(ValueError, match="local_number_judge"):
-        _ = LocalNumberJudge(model=pocket).identity
+        LocalNumberJudge(model=pocket).identity()
     judge = local_number_judge("pocket-qwen2-s")
-    told = judge.identity
+    told = judge.identity()
     assert told["model"] == "pocket-qwen2-s" and told["revision"].startswith("sha256:")
     assert told["read"] == "spellings" and told["dtype"] == "torch.float32"
-    assert replace(judge, quantization="int8").identity != told
+    assert replace(judge, quantization="int8").identity() != told

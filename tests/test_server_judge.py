@@ -240,5 +240,5 @@ def test_a_served_model_gets_the_ratings_that_it_gets_in_process() -> None:
 
 def test_the_address_is_not_in_the_fingerprint() -> None:
     one, other = (_judge(f"http://localhost:{port}/v1") for port in (1, 2))
-    assert one.identity == other.identity
-    assert one.identity["kind"] == "server" and one.identity["model"] == "m"
+    assert one.identity() == other.identity()
+    assert one.identity()["kind"] == "server" and one.identity()["model"] == "m"

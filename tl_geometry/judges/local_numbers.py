@@ -43,7 +43,6 @@ class LocalNumberJudge:
         """How its tokenizer spells 0 to 100. ValueError as in `number_tokens`."""
         return number_tokens(self.model)
 
-    @property
     def identity(self) -> Mapping[str, Any]:
         """What its numbers depend on. ValueError if nobody said which checkpoint it is."""
         if self.checkpoint is None:

@@ -43,7 +43,6 @@ class ServerNumberJudge:
     """Requests in flight at once."""
     top_logprobs: int = 20
 
-    @property
     def identity(self) -> Mapping[str, Any]:
         """What its numbers depend on, as far as a client can know it; not the address."""
         shown = {"top_logprobs": self.top_logprobs}
