@@ -127,7 +127,10 @@ def test_nobody_there_is_missing() -> None:
     assert rating.value is None and rating.reason.startswith("APIConnectionError")
 
 
-@pytest.mark.parametrize("body", [completion("80"), completion("80", {"content": []}), {}, []])
+ODD = [completion("80"), completion("80", {"content": []}), {}, [], {"choices": [{}]}]
+
+
+@pytest.mark.parametrize("body", [*ODD, completion("80", {"content": [{"token": "80"}]})])
 def test_a_reply_without_log_probabilities_is_missing(body: Any) -> None:
     ratings = _ratings(lambda handler, _: handler.reply(200, body))
     assert all("no log-probabilities" in r.reason for r in ratings)
@@ -142,6 +145,20 @@ def test_a_reply_that_is_no_json_is_missing() -> None:
         handler.wfile.write(b"<htm>")
 
     assert all(r.reason.startswith("JSONDecodeError") for r in _ratings(text))
+
+
+@pytest.mark.parametrize("body", ODD[2:])
+def test_a_yes_or_no_judge_outlives_the_same_server(body: Any) -> None:
+    from tl_geometry.judges.model_judge import ServerJudge
+
+    def fails_or_replies(handler: Handler, asked: dict[str, Any]) -> None:
+        wrong = asked["messages"][0]["content"] == "wrong"
+        (handler.fail(500) if wrong else handler.reply(200, body))
+
+    with served(fails_or_replies) as server:
+        judge = ServerJudge(model="m", client=_judge(server.url).client)
+        wrong, odd = judge.scores(["wrong", "odd"])
+    assert wrong.reason.startswith("InternalServerError") and "neither yes nor no" in odd.reason
 
 
 def test_split_digits_are_missing_and_never_a_small_number() -> None:

@@ -70,9 +70,7 @@ class ServerJudge:
         options = {"model": self.model, "temperature": 0, "max_tokens": 8}
         create = self.client.chat.completions.create
         reply, reason = attempt(lambda: create(messages=messages, **options))
-        if reason:
-            return Score(None, reason)
-        return _read(reply.choices[0].message.content if reply.choices else None)
+        return Score(None, reason) if reason else _read(_said(reply))
 
 
 def server_judge(
@@ -81,6 +79,12 @@ def server_judge(
     """A judge at an address such as http://localhost:8000/v1; local servers need no key."""
     limits: Any = {"timeout": timeout, "max_retries": max_retries}
     return ServerJudge(model=model, client=client_at(base_url, api_key=api_key, **limits))
+
+
+def _said(reply: Any) -> str | None:
+    """The text of a reply; None where the server sent something else."""
+    choices = getattr(reply, "choices", None) or [None]
+    return getattr(getattr(choices[0], "message", None), "content", None)
 
 
 def _read(reply: str | None) -> Score:

@@ -111,13 +111,14 @@ def _said(reply: Any) -> list[Any]:
     """The tokens of a reply with what stood beside them, from the first that is no space on; none
     where the server does not show them."""
     choices = getattr(reply, "choices", None) or [None]
-    shown = getattr(getattr(choices[0], "logprobs", None), "content", None) or []
+    content = getattr(getattr(choices[0], "logprobs", None), "content", None) or []
+    shown = [token for token in content if getattr(token, "token", None)]
     first = next((k for k, token in enumerate(shown) if token.token.strip()), 0)
-    return list(shown[first:])
+    return shown[first:]
 
 
 def _read(said: Sequence[Any]) -> Rating:
-    if not said or not said[0].top_logprobs:
+    if not said or not getattr(said[0], "top_logprobs", None):
         return missing("the reply has no log-probabilities")
     if len(said) > 1 and _number(said[0].token) is not None and said[1].token[:1].isdigit():
         return missing(f"the number is split: {said[0].token!r} and then {said[1].token!r}")
