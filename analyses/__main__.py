@@ -7,6 +7,7 @@ ANALYSES = {
     "cross_architecture": "Is there a critical layer, and at the same depth in every model?",
     "alignment_quality": "How far do safe and unsafe inputs lie apart inside a model?",
     "alignment_steering": "Can what tuning did to a model be carried as a vector?",
+    "model_diff": "What tells a trait from its opposite in base and instruct, and does it steer?",
     "refusal": "Which layer, method and dose make a model refuse, across families?",
 }
 

@@ -1,0 +1,23 @@
+"""Trait vectors from a base model and the one tuned from it.
+
+from analyses.model_diff import Extract, run
+results = run(Extract(trait="sycophancy", limit=20))
+results.tables["vectors"]
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from analyses.model_diff.config import Extract
+    from analyses.model_diff.experiment import Results, run
+
+_HOME = {"Extract": "config", "Results": "experiment", "run": "experiment"}
+__all__ = ["Extract", "Results", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    # Late, so that `--help` and tab completion do not wait for torch.
+    if name not in _HOME:
+        raise AttributeError(f"{__name__} has no {name}; it exports {', '.join(__all__)}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

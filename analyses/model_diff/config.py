@@ -1,0 +1,92 @@
+"""Settings of the model-diff steps. No torch here, so that `--help` is quick."""
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+from analyses.cli import Common, Models
+
+Method = Literal["mean_diff", "probe"]
+Data = Literal["pocket", "pv"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diff(Common):
+    """What all steps share: the two models, the trait, and its scenarios."""
+
+    one_run: ClassVar[bool] = True
+
+    models: Models = ("pocket-llama",)
+    """The instruct model; its base comes from the table of models, or from --base."""
+    base: str | None = None
+    """The base model, where the table does not know it: short name, hub id or folder."""
+    trait: str = "sycophancy"
+    """sycophancy, evil, hallucination, or the name of a folder of your own data."""
+    data: Data | None = None
+    """`pocket`: the embedded world's scenarios; `pv`: those in datasets/traits, for real models.
+    Default: the one made for the models."""
+    data_root: str | None = None
+    """Folder with pv_instruction/<trait> and pv_natural/<trait>. Default: datasets/traits."""
+    resamples: int = 10_000
+    """Bootstrap resamples."""
+    preset: str | None = None
+    """`seed`: Llama-3.1-8B and its Instruct, with the plan's sizes."""
+
+    @property
+    def instruct(self) -> str:
+        return self.models[0]
+
+    def check(self) -> None:
+        Common.check(self)
+        if len(self.models) != 1:
+            raise ValueError(f"--models names {len(self.models)}: give one, the instruct model")
+        if self.revision is not None:
+            raise ValueError(
+                "--revision names the commit of one model, and two are compared: give folders of "
+                "the wanted commits as --model and --base"
+            )
+        if self.resamples < 100:
+            raise ValueError(f"resamples={self.resamples}: intervals need at least 100")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extract(Diff):
+    """Which directions tell a trait from its opposite, by source, position and method?"""
+
+    instruction_positions: tuple[str, ...] = ("response[:]",)
+    """Of answers of the instruct model under system prompts for and against the trait."""
+    natural_positions: tuple[str, ...] = ("response[:5]", "response[:10]", "response[:15]")
+    """Of what the base model goes on to say after a narrative that fixes the trait."""
+    methods: tuple[Method, ...] = ("mean_diff", "probe")
+    limit: int | None = None
+    """So many scenarios of each side and source: a pilot."""
+    rollouts: int = 1
+    """Responses a scenario; more than one needs a temperature."""
+    temperature: float = 0.0
+    """0 is greedy."""
+    new_tokens: int = 64
+    """Tokens of a response, where positions do not say how many are enough."""
+
+    def check(self) -> None:
+        super().check()
+        if self.rollouts < 1 or self.new_tokens < 1:
+            raise ValueError(f"rollouts={self.rollouts}, new_tokens={self.new_tokens}: at least 1")
+        if self.temperature < 0:
+            raise ValueError(f"temperature={self.temperature} is negative; 0 is greedy")
+        if self.rollouts > 1 and self.temperature == 0:
+            raise ValueError(
+                f"rollouts={self.rollouts} at temperature 0 are copies of one response: give a "
+                "--temperature above 0, or one rollout"
+            )
+        if self.limit is not None and self.limit < 10:
+            raise ValueError(f"limit={self.limit}: five folds need 10 scenarios a side")
+        if not self.methods or not (self.instruction_positions or self.natural_positions):
+            raise ValueError("give a method, and positions of one source at least")
+
+
+_SEED: dict[str, Any] = {"models": ("llama-3.1-8b",), "preset": "seed"}
+PRESETS: dict[str, dict[str, Any]] = {
+    # Its two rollouts at temperature 0 were copies of one another: one is the same.
+    "extract": {"seed": replace(Extract(), **_SEED, new_tokens=256)}
+}
+SIZES: tuple[str, ...] = ()
+"""What `--limit` stands in for."""

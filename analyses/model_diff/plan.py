@@ -1,0 +1,154 @@
+"""What a run will do, settled before any weight is loaded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from analyses.model_diff.config import Diff, Extract
+from analyses.requested import ModelPlan, dtype_name, model_plans
+from tl_geometry.catalogue import MODELS, is_pocket
+from tl_geometry.pocket.trait_sets import trait_set
+from tl_geometry.prompts.trait_files import Scenario, TraitSet
+from tl_geometry.runs import Spec, run_folder, run_name
+from tl_geometry.spans import Span
+
+ANALYSIS = "model_diff"
+VERSION = 1
+"""Raised when the same settings would give other numbers."""
+Variant = Literal["instruct", "base"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One way to bring a trait out: whose responses, to what, and which of their tokens."""
+
+    name: Literal["instruction", "natural"]
+    variant: Variant
+    model: ModelPlan
+    traits: TraitSet
+    spans: tuple[Span, ...]
+    new_tokens: int
+
+    @property
+    def sides(self) -> dict[bool, tuple[Scenario, ...]]:
+        return {True: self.traits.positive, False: self.traits.negative}
+
+
+@dataclass(frozen=True)
+class Pair:
+    base: ModelPlan
+    instruct: ModelPlan
+
+    @property
+    def pocket(self) -> bool:
+        return is_pocket(self.base.spec) and is_pocket(self.instruct.spec)
+
+    @property
+    def identities(self) -> tuple[dict[str, str], ...]:
+        return self.base.identity, self.instruct.identity
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A validated request."""
+
+    config: Extract
+    pair: Pair
+    sources: tuple[Source, ...]
+
+    @property
+    def n_layers(self) -> int:
+        assert self.pair.instruct.size is not None
+        return self.pair.instruct.size.n_layers
+
+    @cached_property
+    def spec(self) -> Spec:
+        """Everything that changes a number, and nothing else: its hash is the run's key."""
+        config = self.config
+        return Spec(
+            analysis=ANALYSIS,
+            step="extract",
+            version=VERSION,
+            model=self.pair.identities,
+            dtype=dtype_name(config),
+            quantization=config.quantization,
+            prompts_hash="".join(source.traits.digest for source in self.sources),
+            parameters={
+                "trait": config.trait,
+                "positions": {s.name: [str(span) for span in s.spans] for s in self.sources},
+                "methods": list(config.methods),
+                "limit": config.limit,
+                "rollouts": config.rollouts,
+                "temperature": config.temperature,
+                "new_tokens": {s.name: s.new_tokens for s in self.sources},
+                "resamples": config.resamples,
+                "seed": config.seed,
+            },
+        )
+
+    @cached_property
+    def folder(self) -> Path:
+        name = f"extract-{self.config.trait}-{self.config.preset or self.pair.instruct.name}"
+        return run_folder(ANALYSIS, run_name(self.spec, name, self.config.run), self.config.out)
+
+
+def make_plan(config: Extract) -> Plan:
+    """ValueError says what to change: unknown models or traits, positions that are none, models
+    of unlike shape."""
+    config.check()
+    pair = pair_of(config)
+    asked = {"instruction": config.instruction_positions, "natural": config.natural_positions}
+    sources = []
+    for name, variant in (("instruction", "instruct"), ("natural", "base")):
+        if spans := tuple(dict.fromkeys(Span.parse(text) for text in asked[name])):
+            model = pair.instruct if variant == "instruct" else pair.base
+            data = _limited(set_of(config, pair, name), config.limit)
+            sources.append(Source(name, variant, model, data, spans, _needed(spans, config)))  # type: ignore[arg-type]
+    return Plan(config, pair, tuple(sources))
+
+
+def pair_of(config: Diff) -> Pair:
+    """ValueError where a model cannot be found or read, or the two are of unlike shape."""
+    known = MODELS.get(config.instruct)
+    base = config.base or (known.base if known else None)
+    if base is None:
+        raise ValueError(f"no base model of {config.instruct} is known: name it with --base")
+    found = [model_plans(replace(config, models=(name,)))[0] for name in (base, config.instruct)]
+    for model in found:
+        if model.size is None:
+            raise ValueError(f"{model.name}: {model.reason}")
+    shapes = [(m.size.n_layers, m.size.d_model) for m in found if m.size is not None]
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            f"{found[0].name} and {found[1].name} differ in shape ({shapes[0]} and {shapes[1]} "
+            "layers and dimensions): no vector of one fits the other"
+        )
+    return Pair(*found)
+
+
+def set_of(config: Diff, pair: Pair, source: str) -> TraitSet:
+    data = config.data or ("pocket" if pair.pocket else "pv")
+    return trait_set(f"{data}_{source}/{config.trait}", config.data_root)
+
+
+def _limited(data: TraitSet, limit: int | None) -> TraitSet:
+    """The first scenarios of every group in turn, so that a pilot has many groups; pairs stay."""
+    if limit is None or limit >= len(data.positive):
+        return data
+    turns: dict[str, int] = {}
+    ranked = []
+    for row, scenario in enumerate(data.positive):
+        ranked.append((turns.setdefault(scenario.group, 0), row))
+        turns[scenario.group] += 1
+    kept = sorted(row for _, row in sorted(ranked)[:limit])
+    sides = (data.positive, data.negative)
+    positive, negative = (tuple(side[row] for row in kept) for side in sides)
+    return replace(data, positive=positive, negative=negative)
+
+
+def _needed(spans: Sequence[Span], config: Extract) -> int:
+    """New tokens that fill every span; at least one, since a response is read."""
+    wanted = [span.new_tokens for span in spans]
+    return max(1, *(config.new_tokens if n is None else n for n in wanted))

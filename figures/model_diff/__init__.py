@@ -1,0 +1,21 @@
+"""Figures of the model diff, in reading order."""
+
+from collections.abc import Mapping
+
+import plotly.graph_objects as go
+
+from figures.drawing import Gallery, Tables, draw_all
+from figures.model_diff.vectors import accuracy, agreement, lengths
+
+EXTRACT: Gallery = {
+    "accuracy": (accuracy, ("vectors",)),
+    "agreement": (agreement, ("cosines",)),
+    "lengths": (lengths, ("vectors",)),
+}
+OF_STEP: Mapping[str, Gallery] = {"vectors": EXTRACT}
+"""A table that only one step has → the figures of that step."""
+
+
+def figures(tables: Tables) -> dict[str, go.Figure]:
+    """Every figure of the step, from its tables."""
+    return draw_all(next((OF_STEP[name] for name in OF_STEP if name in tables), EXTRACT), tables)
