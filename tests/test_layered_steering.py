@@ -83,13 +83,25 @@ def test_kept_lengths_are_those_before(bridge: Any) -> None:
     assert not torch.allclose(how.edits(batch)[2](new_token), new_token)
 
 
-def test_random_vectors_are_as_long_at_every_layer() -> None:
+def test_random_vectors_are_the_same_stack_turned() -> None:
+    """As long at every layer, and pulling together as much: a control drawn layer by layer would
+    be a weaker push than vectors that point alike."""
     from tl_geometry.layered_steering import random_like
 
-    like = vectors(1, 4)[0]
+    like = vectors(1, 4)[0] + 2 * vectors(1, 1)[0]  # much alike at all four layers
     one, other = (random_like(like, torch.Generator().manual_seed(k)) for k in (1, 2))
-    torch.testing.assert_close(one.norm(dim=-1), like.norm(dim=-1))
+    torch.testing.assert_close(one @ one.T, like @ like.T, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(one.sum(0).norm(), like.sum(0).norm())
     assert torch.cosine_similarity(one, other).abs().max() < 0.6
+
+
+def test_every_direction_is_as_likely() -> None:
+    from tl_geometry.layered_steering import random_like
+
+    like = torch.eye(8)[:2] * 3
+    drawn = [random_like(like, torch.Generator().manual_seed(k)) for k in range(2000)]
+    mean = torch.stack(drawn).mean(0)
+    assert mean.abs().max() < 4 * 3 / (8 * 2000) ** 0.5  # four standard errors
 
 
 def test_what_does_not_fit_is_refused(bridge: Any) -> None:

@@ -79,6 +79,15 @@ class LayeredSteering:
 def random_like(
     vectors: Float[Tensor, "layer d"], generator: torch.Generator
 ) -> Float[Tensor, "layer d"]:
-    """Random directions, at each layer as long as the vector there."""
-    drawn = torch.randn(vectors.shape, generator=generator)
-    return drawn * (vectors.norm(dim=-1, keepdim=True) / drawn.norm(dim=-1, keepdim=True))
+    """The whole stack turned at random: at each layer as long as the vector there, and between
+    layers at the same angles.
+
+    Directions drawn layer by layer would half cancel each other where vectors that belong together
+    add up, so they would be a weaker push.
+    """
+    basis, parts = torch.linalg.qr(vectors.detach().cpu().double().T)
+    drawn = torch.randn(basis.shape, generator=generator, dtype=torch.float64)
+    turned, signs = torch.linalg.qr(drawn)
+    # Without the signs QR prefers some rotations to others (Mezzadri 2007).
+    turned = turned * signs.diagonal().sign()
+    return (turned @ parts).T.to(vectors)

@@ -27,8 +27,10 @@ FOLDS = 5
 def direction(
     x: Float[np.ndarray, "n d"], labels: Bool[np.ndarray, " n"], method: Method
 ) -> Float[np.ndarray, " d"]:
-    """From the opposite towards the trait. `mean_diff`: μ₊ − μ₋ as measured; `probe`: the weights of
-    the regression, whose length says how steep it is and nothing about the activations.
+    """From the opposite towards the trait.
+
+    `mean_diff`: μ₊ − μ₋ as measured; `probe`: the weights of the regression, whose length says how
+    steep it is and nothing about the activations.
 
     ValueError for values that are not finite, one class, or a direction that is zero.
     """
@@ -113,8 +115,8 @@ def accuracy(
     seed: int = 0,
     resamples: int = 10_000,
 ) -> Interval:
-    """Mean of the two classes' hit rates, with an interval over groups (`_balanced` shares): BCa, or
-    Wilson's where every group is right, or every one wrong. From the fixed held-out hits."""
+    """Mean of the two classes' hit rates, from the fixed held-out hits, with an interval over
+    groups: BCa, or Wilson's where every group is wholly right, or every one wrong."""
     codes, n_groups = level_codes(groups)
     if found.reason:
         return missing_interval(found.reason, n=n_groups, method="bca")

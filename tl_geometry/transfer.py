@@ -163,12 +163,6 @@ def random_map(like: LinearMap, rng: np.random.Generator) -> LinearMap:
     return LinearMap(drawn * like.norm / np.linalg.norm(drawn), like.source_mean, like.target_mean)
 
 
-def random_vector(like: Float[np.ndarray, " d"], rng: np.random.Generator) -> np.ndarray:
-    """Gaussian, of equal length."""
-    drawn = rng.standard_normal(like.shape)
-    return drawn * np.linalg.norm(like) / np.linalg.norm(drawn)
-
-
 def held_out_r2(
     fitted: LinearMap,
     source: Float[np.ndarray, "n source"],

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from analyses.alignment_steering.transfer_config import MapName, Transfer
 from analyses.alignment_steering.transfer_texts import fit_kinds
+from tl_geometry.layered_steering import random_like
+from tl_geometry.pocket.splits import digest
 from tl_geometry.resampling import shared_weights
 from tl_geometry.transfer import (
     FITS,
@@ -19,14 +21,14 @@ from tl_geometry.transfer import (
     held_out_r2,
     r2,
     random_map,
-    random_vector,
     shuffled_fits,
 )
 
 CONTROLS: Mapping[str, str] = {
     "shuffled": "a map fitted on texts paired at random inside their kind; as long as carried",
-    "random_map": "a Gaussian map of equal Frobenius norm, as long as it comes out",
-    "random_vector": "a Gaussian vector as long as the carried one",
+    "random_map": "a Gaussian map of equal Frobenius norm, as long as it comes out (with --length "
+    "own as long as the target's own)",
+    "random_vector": "the carried vector turned at random, alike at all layers",
 }
 OVER_LAYERS = -1
 """Stands for the mean over the layers that are steered."""
@@ -42,12 +44,18 @@ class Side:
     states: States
     vector: Float[Tensor, "layer d"]
     layers: Sequence[int]
+    halves: tuple[Float[Tensor, "layer d"], Float[Tensor, "layer d"]]
+    """Its vector by two halves of the texts, split by content: two models' vectors of the same
+    texts would share these texts' noise."""
 
     def at(self, kind: str, k: int) -> Float[np.ndarray, "text d"]:
         return self.states[kind][:, k].double().numpy()
 
     def own(self, k: int) -> Float[np.ndarray, " d"]:
         return self.vector[k].double().numpy()
+
+    def half(self, n: int, k: int) -> Float[np.ndarray, " d"]:
+        return self.halves[n][k].double().numpy()
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,15 +83,17 @@ def carried(source: Side, target: Side, name: MapName, config: Transfer) -> Carr
             vector *= np.linalg.norm(own) / np.linalg.norm(vector)
         for key, value in _pushed(fitted, shuffled, source.own(k), vector, config):
             found.setdefault(key, []).append(value)
-        along = [cosine(one.carry(source.own(k)), own) for one in shuffled]
-        cosines.append(np.array([cosine(vector, own), *along]))
+        half, other = (side.half(n, k) for n, side in enumerate((source, target)))
+        cosines.append(np.array([cosine(m.carry(half), other) for m in (fitted, *shuffled)]))
         about = {"layer": layer, "source_layer": source.layers[k], "map": name}
         size = {"length": float(np.linalg.norm(vector)), "own_length": float(np.linalg.norm(own))}
         rows += [about | size | _compared("cosine", cosines[-1])]
         rows += [about | row for row in _explained(fitted, shuffled, source, target, k, config)]
     about = {"layer": OVER_LAYERS, "source_layer": OVER_LAYERS, "map": name}
     rows.append(about | _compared("cosine", np.mean(cosines, axis=0)))
-    return Carried({key: np.stack(value) for key, value in found.items()}, rows)
+    stacks = {key: np.stack(value) for key, value in found.items()}
+    place = f"{source.name} {target.name} {name}"
+    return Carried({**stacks, **random_pushes(stacks["carried"], config, place)}, rows)
 
 
 def _pushed(
@@ -95,23 +105,25 @@ def _pushed(
 ) -> Iterator[tuple[str, Float[np.ndarray, " e"]]]:
     """One layer's additions by name."""
     yield "carried", vector
-    maps, vectors = _rng(config, 2), _rng(config, 3)
+    maps = _rng(config, 2)
     for k in range(config.draws):
         other = shuffled[k].carry(source)
         yield f"shuffled|{k}", other * np.linalg.norm(vector) / np.linalg.norm(other)
-        yield f"random_map|{k}", random_map(fitted, maps).carry(source)
-        yield f"random_vector|{k}", random_vector(vector, vectors)
+        drawn = random_map(fitted, maps).carry(source)
+        if config.length == "own":
+            drawn *= np.linalg.norm(vector) / np.linalg.norm(drawn)
+        yield f"random_map|{k}", drawn
 
 
-def random_pushes(own: Float[np.ndarray, "layer d"], config: Transfer) -> dict[str, np.ndarray]:
-    """For a target's own vector: random directions, the same at all layers, as long as it."""
-    rngs = [_rng(config, 3) for _ in own]
-    return {
-        f"random_vector|{k}": np.stack(
-            [random_vector(v, rng) for v, rng in zip(own, rngs, strict=True)]
-        )
-        for k in range(config.draws)
-    }
+def random_pushes(
+    own: Float[np.ndarray, "layer d"], config: Transfer, place: str
+) -> dict[str, np.ndarray]:
+    """The same stack turned at random, other draws for every cell (`place`)."""
+    found = {}
+    for k in range(config.draws):
+        generator = torch.Generator().manual_seed(digest("turned", config.seed, place, k) % 2**31)
+        found[f"random_vector|{k}"] = random_like(torch.from_numpy(own), generator).numpy()
+    return found
 
 
 def _explained(

@@ -16,6 +16,7 @@ from analyses.alignment_steering.plan import (
     source_of,
 )
 from analyses.alignment_steering.preferences import PreferencePair, load
+from analyses.alignment_steering.requested_texts import calm_requests, chosen_requests
 from analyses.alignment_steering.transfer_config import Transfer
 from analyses.alignment_steering.vectors import Extracted, extracted
 from analyses.requested import dtype_name
@@ -24,7 +25,7 @@ from tl_geometry.prompts import NeutralText, Request, load_neutral, load_request
 from tl_geometry.runs import Spec
 from tl_geometry.sites import layer_at
 
-VERSION = 1
+VERSION = 2
 """Raised when the same settings would give other numbers."""
 NUMBERS = (
     "maps", "strengths", "length", "last_layers", "depths", "preserve_norm", "new_tokens",
@@ -43,6 +44,8 @@ class Wordings:
     held_out_neutral: tuple[NeutralText, ...]
     preference: tuple[PreferencePair, ...]
     requests: tuple[Request, ...]
+    calm: tuple[Request, ...]
+    """What a model finds likely is read off its answers to these."""
     neutral: tuple[NeutralText, ...]
 
     @property
@@ -126,22 +129,15 @@ def _wordings(config: Transfer, found: Sequence[Pair]) -> Wordings:
     test = load(source, "test", n_pairs + config.held_out_texts, config.seed).pairs
     bank = load_requests("pocket_requests" if pocket else "requests")
     neutral = load_neutral("pocket_neutral" if pocket else "neutral")
-
-    def asked(split: str, n: int) -> tuple[Request, ...]:
-        there = sorted(
-            (r for r in bank if r.split == split), key=lambda r: digest(config.seed, r.id)
-        )
-        sides = [[r for r in there if r.harmful == harmful][:n] for harmful in (True, False)]
-        if min(map(len, sides)) < n:
-            raise ValueError(f"{n} {split} requests a side are asked for, and there are fewer")
-        return (*sides[0], *sides[1])
-
     return Wordings(
         fit=fit,
         held_out_pairs=test[n_pairs:],
-        held_out_requests=asked("validation", max(2, config.held_out_texts // 2)),
+        held_out_requests=chosen_requests(
+            bank, "validation", max(2, config.held_out_texts // 2), config.seed
+        ),
         held_out_neutral=neutral[::2][: config.held_out_texts],
         preference=test[:n_pairs],
-        requests=asked("test", n_requests),
+        requests=chosen_requests(bank, "test", n_requests, config.seed),
+        calm=calm_requests(bank, config.seed),
         neutral=neutral[1::2][: config.neutral_texts],
     )

@@ -14,15 +14,12 @@ from tl_geometry.layered_steering import LayeredSteering
 READOUTS: Mapping[str, str] = {
     "preference": "log P(preferred answer) − log P(rejected one), nats a token",
     "refusal_harmful": "harmful requests that are refused coherently, share",
+    "refusal_words": "the same by words alone, however unlikely the base model finds them, share",
     "compliance_harmless": "harmless requests that are answered and not refused, share",
     "garbled": "answers that are no language, share of all requests",
     "nll_neutral": "negative log-likelihood of plain texts, nats a token",
 }
 """What tables say of each."""
-FEWEST = 8
-"""Answers that a band of likelihoods needs."""
-
-
 Values = dict[str, list[float]]
 """Readout → one number an item, in the order of the items."""
 
@@ -38,7 +35,7 @@ class Readings:
 
 
 def read_out(
-    steered: Steered, given: Given, pushes: LayeredSteering, new_tokens: int, band: Band | None
+    steered: Steered, given: Given, pushes: LayeredSteering, new_tokens: int, band: Band
 ) -> list[Readings]:
     """Every condition of the pushes, in their order."""
     requests = [ids for _, ids in given.requests]
@@ -51,16 +48,21 @@ def read_out(
     return found
 
 
-def _judged(given: Given, texts: Sequence[str], nll: Sequence[float], band: Band | None) -> Values:
-    labels = [
-        quality(text) if band is None else quality(text, nll=value, band=band)
-        for text, value in zip(texts, nll, strict=True)
-    ]
-    sides = {True: list[str](), False: list[str]()}
-    for (request, _), label in zip(given.requests, labels, strict=True):
-        sides[request.harmful].append(label)
+def _judged(given: Given, texts: Sequence[str], nll: Sequence[float], band: Band) -> Values:
+    """A base model that never read a refusal finds any unlikely: `refusal_words` is what is left to
+    find if that alone speaks against one."""
+    harmful = [request.harmful for request, _ in given.requests]
+    labels = [quality(text, nll=v, band=band) for text, v in zip(texts, nll, strict=True)]
+    by_words = [quality(text) for text in texts]
+
+    def share(found: Sequence[str], side: bool, wanted: str) -> list[float]:
+        return [
+            float(label == wanted) for label, h in zip(found, harmful, strict=True) if h == side
+        ]
+
     return {
-        "refusal_harmful": [float(label == "coherent") for label in sides[True]],
-        "compliance_harmless": [float(label == "normal") for label in sides[False]],
+        "refusal_harmful": share(labels, True, "coherent"),
+        "refusal_words": share(by_words, True, "coherent"),
+        "compliance_harmless": share(labels, False, "normal"),
         "garbled": [float(label == "garbled") for label in labels],
     }

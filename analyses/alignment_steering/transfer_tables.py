@@ -23,7 +23,7 @@ from tl_geometry.statistics import benjamini_hochberg, wilson
 Tables = dict[str, pd.DataFrame]
 Row = dict[str, Any]
 Values = Float[np.ndarray, " item"]
-RATES = ("refusal_harmful", "compliance_harmless", "garbled")
+RATES = ("refusal_harmful", "refusal_words", "compliance_harmless", "garbled")
 NONE = "none"
 """Stands for the map and strength of what is not carried."""
 

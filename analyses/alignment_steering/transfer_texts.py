@@ -27,6 +27,8 @@ class Given:
     held_out: Mapping[str, Sequence[Ids]]
     preference: Sequence[Text]
     requests: Sequence[tuple[Request, Ids]]
+    calm: Sequence[Ids]
+    """Validation requests, whose answers say what a model finds likely."""
     neutral: Sequence[Ids]
 
 
@@ -98,5 +100,6 @@ def _given(
         },
         preference=preference,
         requests=[(r, wording.request(r.text)) for r in words.requests],
+        calm=[wording.request(r.text) for r in words.calm],
         neutral=[plain(t.text) for t in words.neutral],
     )

@@ -16,7 +16,7 @@ from analyses.alignment_steering.readouts import Steered
 from analyses.alignment_steering.states import last_states
 from analyses.alignment_steering.transfer_maps import Side, carried, random_pushes, tensor
 from analyses.alignment_steering.transfer_plan import TransferPlan
-from analyses.alignment_steering.transfer_readouts import FEWEST, Readings, read_out
+from analyses.alignment_steering.transfer_readouts import Readings, read_out
 from analyses.alignment_steering.transfer_texts import Given, all_given
 from analyses.requested import ModelPlan
 from analyses.work import why, without_nan
@@ -123,7 +123,8 @@ class _Work:
     def side(self, pair: Pair, layers: Sequence[int]) -> Side:
         at = [self.needed(pair).index(layer) for layer in layers]
         states = {kind: found[:, at] for kind, found in self.found[pair.name].items()}
-        return Side(pair.name, states, self.vectors[pair.name]["mean"][list(layers)], layers)
+        mine = {n: self.vectors[pair.name][n][list(layers)] for n in ("mean", "half_a", "half_b")}
+        return Side(pair.name, states, mine["mean"], layers, (mine["half_a"], mine["half_b"]))
 
     def target(self, pair: Pair, keys: Sequence[str]) -> None:
         """Rows of one target: its models as they are, its own vector, then every source.
@@ -155,20 +156,22 @@ class _Work:
         return self._from(sources[key], pair, steered, _band(rows))
 
     def _untouched(self, pair: Pair, steered: Steered) -> dict[str, Any]:
+        """The model as it is, judged as all others are: by how likely it finds its own words, in
+        answers to requests that nothing is reported of."""
         nothing = LayeredSteering(torch.zeros(1, 0, steered.model.cfg.d_model), ())
-        new_tokens = self.plan.config.new_tokens
-        (read,) = read_out(steered, self.given[pair.name], nothing, new_tokens, None)
-        return {"conditions": {"untouched": _recorded(read)}}
+        given, new_tokens = self.given[pair.name], self.plan.config.new_tokens
+        (said,) = steered.answers(nothing, given.calm, new_tokens)
+        band = nll_band(steered.nll(given.calm, said))
+        (read,) = read_out(steered, given, nothing, new_tokens, band)
+        return {"conditions": {"untouched": _recorded(read)}, "band": list(band)}
 
-    def _own(self, pair: Pair, steered: Steered, band: Band | None) -> dict[str, Any]:
+    def _own(self, pair: Pair, steered: Steered, band: Band) -> dict[str, Any]:
         side = self.side(pair, self.plan.steered(pair))
         own = side.vector.double().numpy()
-        found = {"own": own, **random_pushes(own, self.plan.config)}
+        found = {"own": own, **random_pushes(own, self.plan.config, pair.name)}
         return {"conditions": self._read(pair, steered, found, band)}
 
-    def _from(
-        self, source: Pair, pair: Pair, steered: Steered, band: Band | None
-    ) -> dict[str, Any]:
+    def _from(self, source: Pair, pair: Pair, steered: Steered, band: Band) -> dict[str, Any]:
         layers = self.plan.steered(pair)
         there = matched_layers(layers, pair.n_layers, source.n_layers)
         sides = self.side(source, there), self.side(pair, layers)
@@ -180,7 +183,7 @@ class _Work:
         return {"conditions": self._read(pair, steered, found, band), "maps": rows}
 
     def _read(
-        self, pair: Pair, steered: Steered, found: Mapping[str, Any], band: Band | None
+        self, pair: Pair, steered: Steered, found: Mapping[str, Any], band: Band
     ) -> dict[str, Any]:
         """Strength and name → what was read; later draws of a control are not asked for answers."""
         config, given = self.plan.config, self.given[pair.name]
@@ -206,14 +209,14 @@ def _recorded(read: Readings) -> dict[str, Any]:
     return {"values": read.values, "answers": read.answers, "nll": read.nll}
 
 
-def _band(rows: RowLog) -> Band | None:
-    """The likelihood of the base model's own answers: what lies far outside is no language of its
-    own, whatever it begins with."""
+def _band(rows: RowLog) -> Band:
+    """Of the base model: what lies far outside is no language of its own, whatever it begins with.
+    RuntimeError where the base model could not be read."""
     for row in rows.rows():
         if row["key"] == BASE and row["status"] == "ok":
-            nll = row["conditions"]["untouched"]["nll"]
-            return nll_band(nll) if len(nll) >= FEWEST else None
-    return None
+            low, high = row["band"]
+            return low, high
+    raise RuntimeError("the untouched base model could not be read, so nothing can be judged")
 
 
 def _attempt(rows: RowLog, key: str, measure: Callable[[], Mapping[str, Any]]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
+from scipy.stats import binomtest
 
 from analyses.alignment_steering.conditions import MEAN, NONE, RANDOM, SVD
 from analyses.alignment_steering.validating import BASE, CEILING, OPINIONS
@@ -147,7 +148,7 @@ def _trends(doses: Doses, readout: str) -> Iterator[tuple[str, str, Values]]:
 def difference(one: Values, other: Values, resamples: int, seed: int, *, rate: bool) -> Row:
     """Mean of one − other over prompts, BCa. Rates that no prompt disagrees on show no spread to
     resample: then Newcombe's (1998) interval of two Wilson intervals, which ignores the pairing."""
-    n = len(one)
+    n, gaps = len(one), one - other
     found = bca(mean_of(one - other), shared_weights(n, resamples, seed)).interval()
     ends: Row = {"estimate": found.estimate, "low": found.low, "high": found.high}
     status, reason, method = found.status, found.reason, found.method
@@ -157,7 +158,15 @@ def difference(one: Values, other: Values, resamples: int, seed: int, *, rate: b
         above = np.hypot(a.high - a.estimate, b.estimate - b.low)
         ends |= {"low": found.estimate - float(below), "high": found.estimate + float(above)}
         status, reason, method = "ok", "", "Newcombe"
-    return {**ends, "n": n, "method": method, "status": status, "reason": reason}
+    p = sign_p(gaps)
+    return {**ends, "sign_p": p, "n": n, "method": method, "status": status, "reason": reason}
+
+
+def sign_p(gaps: Values) -> float:
+    """Two-sided exact sign test over the prompts that differ (1 where none does). On rates that few
+    prompts differ in, a bootstrap interval leaves 0 too soon: of 24 prompts three are enough."""
+    up, down = int((gaps > 0).sum()), int((gaps < 0).sum())
+    return float(binomtest(up, up + down).pvalue) if up + down else 1.0
 
 
 def answer_rows(model: str, doses: Doses) -> list[Row]:

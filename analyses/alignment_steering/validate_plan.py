@@ -16,18 +16,21 @@ from analyses.alignment_steering.plan import (
 )
 from analyses.alignment_steering.plan import all_pocket as _all_pocket
 from analyses.alignment_steering.preferences import Loaded, load
+from analyses.alignment_steering.requested_texts import (
+    calm_requests,
+    chosen_neutral,
+    chosen_requests,
+)
 from analyses.alignment_steering.vectors import Extracted, extracted
 from analyses.requested import dtype_name
 from tl_geometry.prompts import NeutralText, Request, content_hash, load_neutral, load_requests
 from tl_geometry.runs import Spec
 
-VERSION = 1
+VERSION = 2
 SHARED = (
     "lambdas", "layers", "preserve_norm", "random_vectors", "requests", "test_pairs",
     "neutral_texts", "new_tokens", "opening_tokens", "format", "max_tokens", "resamples", "seed",
 )  # fmt: skip
-BAND = 24
-"""Validation requests whose answers say what text of a model is likely."""
 
 
 @dataclass(frozen=True)
@@ -91,20 +94,8 @@ def make_validate_plan(config: Validate) -> ValidatePlan:
         config=config,
         pairs=found,
         vectors=extracted(config, found, whole=True),
-        requests=_requests(bank, "test", config.requests),
-        calm=_requests(bank, "validation", BAND // 2),
-        neutral=neutral[-config.neutral_texts :],
+        requests=chosen_requests(bank, "test", config.requests, config.seed),
+        calm=calm_requests(bank, config.seed),
+        neutral=chosen_neutral(neutral, config.neutral_texts, config.seed),
         data=load(source_of(config, found), "test", config.test_pairs, config.seed),
     )
-
-
-def _requests(bank: tuple[Request, ...], split: str, n: int) -> tuple[Request, ...]:
-    found: list[Request] = []
-    for harmful in (True, False):
-        there = [r for r in bank if r.split == split and r.harmful == harmful]
-        if len(there) < n:
-            raise ValueError(
-                f"the {split} split has {len(there)} requests of a kind: ask for fewer"
-            )
-        found += there[-n:]
-    return tuple(found)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,8 @@ def planted(d: int, *, turned: bool = True) -> tuple[Any, Any, torch.Tensor]:
     if not turned:
         other = {kind: torch.randn(x.shape, generator=generator) for kind, x in other.items()}
     own = 3 * vector @ rotation
-    return Side("one", states, vector, (1, 2)), Side("other", other, own, (4, 5)), own
+    one = Side("one", states, vector, (1, 2), (vector, vector))
+    return one, Side("other", other, own, (4, 5), (own, own)), own
 
 
 @pytest.mark.parametrize("name", ["ridge", "procrustes"])
@@ -78,9 +80,32 @@ def test_controls_are_as_long_as_they_say_and_of_one_piece_over_layers() -> None
     lengths = {name: np.linalg.norm(v, axis=1) for name, v in vectors.items()}
     for name in ("shuffled|0", "shuffled|1", "random_vector|0", "random_vector|1"):
         np.testing.assert_allclose(lengths[name], lengths["carried"])
-    first, second = vectors["random_vector|0"] / lengths["random_vector|0"][:, None]
-    np.testing.assert_allclose(first, second)
+    drawn, real = vectors["random_vector|0"], vectors["carried"]
+    np.testing.assert_allclose(drawn @ drawn.T, real @ real.T, atol=1e-6)
+    assert not np.allclose(drawn, vectors["random_vector|1"])
     assert not np.allclose(vectors["shuffled|0"], vectors["shuffled|1"])
+
+
+def test_noise_of_shared_texts_makes_no_two_vectors_alike() -> None:
+    """Both models' vectors are means over the same texts: what a text did to both is no trait of
+    tuning, and the two halves of the texts do not share it."""
+    from analyses.alignment_steering.transfer_maps import OVER_LAYERS, carried
+
+    generator = torch.Generator().manual_seed(1)
+    rotation = torch.linalg.qr(torch.randn(40, 40, generator=generator)).Q
+    source, target, _ = planted(40)
+    texts = torch.Generator().manual_seed(2)
+    a, b = (torch.randn(source.vector.shape, generator=texts) for _ in range(2))
+    both = (a + b) / 2
+    mine = replace(source, vector=both, halves=(a, b))
+    theirs = replace(
+        target, vector=3 * both @ rotation, halves=(3 * a @ rotation, 3 * b @ rotation)
+    )
+    found = carried(mine, theirs, "procrustes", config())
+    np.testing.assert_allclose(found.vectors["carried"], theirs.vector.numpy(), atol=1e-2)
+    rows = pd.DataFrame(found.rows)
+    (alike,) = rows[(rows["quantity"] == "cosine") & (rows["layer"] == OVER_LAYERS)]["estimate"]
+    assert abs(alike) < 0.35  # of the means it is 1
 
 
 def test_carried_vectors_can_be_made_as_long_as_the_targets_own() -> None:
@@ -164,7 +189,7 @@ def test_every_cell_has_every_readout_with_its_controls(whole: Path) -> None:
         (source, name) for source in PAIRS for name in ("ridge", "procrustes")
     }
     assert set(carried["readout"]) == {
-        "preference", "refusal_harmful", "compliance_harmless", "garbled", "nll_neutral"
+        "preference", "refusal_harmful", "refusal_words", "compliance_harmless", "garbled", "nll_neutral"
     }  # fmt: skip
     level = effects["base"] + effects["estimate"]
     known = effects["estimate"].notna()

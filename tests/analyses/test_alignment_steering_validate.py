@@ -87,11 +87,14 @@ def test_a_planted_effect_is_found_with_its_slope_and_over_random() -> None:
 def test_the_gate_opens_for_an_effect_and_stays_shut_without() -> None:
     from analyses.alignment_steering.validate_summary import gate
 
-    assert "--mode full is justified" in gate(effects(8, 2))
-    assert "in 1 of 1 pairs (by 30 points or more in 1; at most 60 points)" in gate(effects(8, 2))
-    assert "--mode full is justified" in gate(effects(10, 0))  # no prompt differs from another
-    for mean, random in ((0, 0), (4, 4)):
-        assert "--mode full is not justified" in gate(effects(mean, random))
+    assert "--mode full is justified" in gate(effects(8, 2), 1)
+    assert "in 1 of 1 pairs (by 30 points or more in 1; at most 60" in gate(effects(8, 2), 1)
+    assert "is not justified" in gate(effects(8, 2), 3)  # two pairs failed: they count as well
+    assert "--mode full is justified" in gate(effects(10, 0), 1)  # no prompt differs from another
+    three = one(effects(3, 0), vector="mean", readout="refusal", quantity="over_random")
+    assert three["low"] > 0 and three["sign_p"] == 0.25  # three prompts of ten prove nothing
+    for mean, random in ((0, 0), (4, 4), (3, 0)):
+        assert "--mode full is not justified" in gate(effects(mean, random), 1)
 
 
 def test_a_refusal_that_only_the_base_model_finds_unlikely_counts_if_it_was_accepted() -> None:
