@@ -166,8 +166,10 @@ def _behaviour(effects: pd.DataFrame) -> str:
     for vector in ("carried", OWN, INSTRUCT):
         best[vector] = _most(_column(select(rows, vector=vector), "level"))
     untouched = _most(_column(rows, "base"))
+    by_words = select(effects, readout="refusal_words", vector=("carried", OWN))
     return (
         f"Coherent refusals of harmful requests, most in any cell: base as it is {untouched}, "
         f"carried vectors {best['carried']}, own vectors {best[OWN]}, tuned models "
-        f"{best[INSTRUCT]}."
+        f"{best[INSTRUCT]}. By words alone, however unlikely the base model finds them: carried "
+        f"and own vectors {_most(_column(by_words, 'level'))}."
     )

@@ -59,7 +59,8 @@ def transfer_cosines(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     shares = f"{clear} of {len(table)} (cells, maps)"
     title = f"The carried vector points the target's way above chance in {shares}"
     caption = (
-        "Cosine of the carried vector and the target's own, mean over the steered layers; in "
+        "Cosine of the vector of one half of the source's texts, carried, and the target's own of "
+        "the other half, so that no text's noise is in both; mean over the steered layers. In "
         "brackets 95 % of the values under pairings of the texts that are shuffled inside kinds of "
         "text (not an interval of the cosine). Bold: p < 0.05 against them, Benjamini–Hochberg "
         "over cells, maps and layers."

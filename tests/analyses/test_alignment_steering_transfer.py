@@ -189,7 +189,8 @@ def test_every_cell_has_every_readout_with_its_controls(whole: Path) -> None:
         (source, name) for source in PAIRS for name in ("ridge", "procrustes")
     }
     assert set(carried["readout"]) == {
-        "preference", "refusal_harmful", "refusal_words", "compliance_harmless", "garbled", "nll_neutral"
+        "preference", "refusal_harmful", "refusal_words", "compliance_harmless", "garbled",
+        "nll_neutral",
     }  # fmt: skip
     level = effects["base"] + effects["estimate"]
     known = effects["estimate"].notna()
