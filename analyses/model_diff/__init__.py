@@ -9,11 +9,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from analyses.model_diff.config import Extract
+    from analyses.model_diff.config import Extract, Weights
     from analyses.model_diff.experiment import Results, run
+    from analyses.model_diff.weights import run_weights
 
-_HOME = {"Extract": "config", "Results": "experiment", "run": "experiment"}
-__all__ = ["Extract", "Results", "run"]
+_HOME = {
+    "Extract": "config",
+    "Results": "experiment",
+    "Weights": "config",
+    "run": "experiment",
+    "run_weights": "weights",
+}
+__all__ = ["Extract", "Results", "Weights", "run", "run_weights"]
 
 
 def __getattr__(name: str) -> Any:

@@ -4,6 +4,8 @@
     python -m analyses.model_diff extract --trait evil           # or hallucination
     python -m analyses.model_diff extract --limit 20             # a pilot
     python -m analyses.model_diff extract --preset seed          # Llama-3.1-8B: a GPU
+    python -m analyses.model_diff weights                        # what tuning changed
+    python -m analyses.model_diff weights --step norms           # only how much, and where
 
 Each step has a --help of its own.
 """
@@ -12,11 +14,12 @@ import sys
 from typing import Any
 
 from analyses.cli import OK, Steps, chosen_step, log_to_terminal, parse
-from analyses.model_diff.config import PRESETS, SIZES, Extract
+from analyses.model_diff.config import PRESETS, SIZES, Extract, Weights
 from analyses.starting import carried_out, status_of
 
 STEPS: Steps = {
     "extract": (Extract, "Which directions tell a trait from its opposite, by source and place?"),
+    "weights": (Weights, "What did tuning change in the weights, and does it point along a trait?"),
 }
 
 
@@ -30,6 +33,8 @@ def read(args: list[str]) -> Any:
 def main(args: list[str] | None = None) -> int:
     config = read(sys.argv[1:] if args is None else args)
     log_to_terminal()
+    if isinstance(config, Weights):
+        return status_of(lambda: _weights(config))
     return status_of(lambda: _extract(config))
 
 
@@ -46,6 +51,25 @@ def _extract(config: Extract) -> int:
 
     def told(config: Extract) -> Any:
         results = run(config)
+        _say(checkpoint(results.tables))
+        return results
+
+    return carried_out(config, plan.folder, told)
+
+
+def _weights(config: Weights) -> int:
+    from analyses.model_diff.weights import run_weights
+    from analyses.model_diff.weights_plan import make_weights_plan
+    from analyses.model_diff.weights_summary import checkpoint
+
+    plan = make_weights_plan(config)
+    if config.dry_run:
+        names = " and ".join(model.name for model in plan.models)
+        _say([f"folder {plan.folder}", f"reads {names} tensor by tensor; builds neither"])
+        return OK
+
+    def told(config: Weights) -> Any:
+        results = run_weights(config)
         _say(checkpoint(results.tables))
         return results
 

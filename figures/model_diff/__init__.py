@@ -6,13 +6,19 @@ import plotly.graph_objects as go
 
 from figures.drawing import Gallery, Tables, draw_all
 from figures.model_diff.vectors import accuracy, agreement, lengths
+from figures.model_diff.weights import alignment, lens, norms
 
 EXTRACT: Gallery = {
     "accuracy": (accuracy, ("vectors",)),
     "agreement": (agreement, ("cosines",)),
     "lengths": (lengths, ("vectors",)),
 }
-OF_STEP: Mapping[str, Gallery] = {"vectors": EXTRACT}
+WEIGHTS: Gallery = {
+    "norms": (norms, ("norms",)),
+    "lens": (lens, ("directions",)),
+    "alignment": (alignment, ("alignment",)),
+}
+OF_STEP: Mapping[str, Gallery] = {"vectors": EXTRACT, "norms": WEIGHTS}
 """A table that only one step has → the figures of that step."""
 
 
