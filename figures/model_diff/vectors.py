@@ -144,7 +144,7 @@ def alike(table: pd.DataFrame) -> dict[tuple[str, str], tuple[float, float, floa
 
 def _panels(table: pd.DataFrame) -> tuple[Panels, list[tuple[str, str]]]:
     sets = list(dict.fromkeys(zip(table["source"], table["position"], strict=True)))
-    return panels([f"{source}, {position}" for source, position in sets], 2, 200), sets
+    return panels([f"{source}, {position}" for source, position in sets], 2, 200, gap=96), sets
 
 
 def _finished(

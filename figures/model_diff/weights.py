@@ -99,12 +99,6 @@ def alignment(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     sd = float(table["sd"].to_numpy(float)[0])
     for k, kind in enumerate(kinds):
         row, col = place.at[k]
-        for edge in (-2 * sd, 2 * sd):
-            place.figure.add_hline(
-                y=edge, line={"color": GREEN, "dash": "dash", "width": 1},
-                row=row,  # type: ignore[arg-type]  # plotly's stub knows only "all"
-                col=col,  # type: ignore[arg-type]
-            )  # fmt: skip
         mine = select(table, kind=kind)
         sets = values_of(mine, "set")
         for n, name in enumerate(sets):
@@ -114,6 +108,13 @@ def alignment(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
                 x=rows["layer"].tolist(), y=numbers(rows["cosine"]), mode="lines",
                 name=str(name), legendgroup=str(name), showlegend=k == 0,
                 line={"width": 1.4, "color": shade}, row=row, col=col,
+            )  # fmt: skip
+        # Plotly draws no such line in a panel that is still empty.
+        for edge in (-2 * sd, 2 * sd):
+            place.figure.add_hline(
+                y=edge, line={"color": GREEN, "dash": "dash", "width": 1},
+                row=row,  # type: ignore[arg-type]  # plotly's stub knows only "all"
+                col=col,  # type: ignore[arg-type]
             )  # fmt: skip
         place.figure.update_yaxes(title_text="cosine", row=row, col=col)
     place.figure.update_xaxes(title_text="layer", row=place.at[-1][0], col=1)
