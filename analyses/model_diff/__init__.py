@@ -9,18 +9,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from analyses.model_diff.config import Extract, Weights
+    from analyses.model_diff.config import Extract, Steer, Weights
     from analyses.model_diff.experiment import Results, run
+    from analyses.model_diff.steer import run_steer
     from analyses.model_diff.weights import run_weights
 
 _HOME = {
     "Extract": "config",
     "Results": "experiment",
+    "Steer": "config",
     "Weights": "config",
     "run": "experiment",
+    "run_steer": "steer",
     "run_weights": "weights",
 }
-__all__ = ["Extract", "Results", "Weights", "run", "run_weights"]
+__all__ = ["Extract", "Results", "Steer", "Weights", "run", "run_steer", "run_weights"]
 
 
 def __getattr__(name: str) -> Any:

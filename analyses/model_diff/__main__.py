@@ -4,6 +4,7 @@
     python -m analyses.model_diff extract --trait evil           # or hallucination
     python -m analyses.model_diff extract --limit 20             # a pilot
     python -m analyses.model_diff extract --preset seed          # Llama-3.1-8B: a GPU
+    python -m analyses.model_diff steer                          # does it bring the trait out?
     python -m analyses.model_diff weights                        # what tuning changed
     python -m analyses.model_diff weights --step norms           # only how much, and where
 
@@ -14,11 +15,12 @@ import sys
 from typing import Any
 
 from analyses.cli import OK, Steps, chosen_step, log_to_terminal, parse
-from analyses.model_diff.config import PRESETS, SIZES, Extract, Weights
+from analyses.model_diff.config import PRESETS, SIZES, Extract, Steer, Weights
 from analyses.starting import carried_out, status_of
 
 STEPS: Steps = {
     "extract": (Extract, "Which directions tell a trait from its opposite, by source and place?"),
+    "steer": (Steer, "Which vector, layer and dose bring the trait out, and how coherently?"),
     "weights": (Weights, "What did tuning change in the weights, and does it point along a trait?"),
 }
 
@@ -35,6 +37,8 @@ def main(args: list[str] | None = None) -> int:
     log_to_terminal()
     if isinstance(config, Weights):
         return status_of(lambda: _weights(config))
+    if isinstance(config, Steer):
+        return status_of(lambda: _steer(config))
     return status_of(lambda: _extract(config))
 
 
@@ -51,6 +55,25 @@ def _extract(config: Extract) -> int:
 
     def told(config: Extract) -> Any:
         results = run(config)
+        _say(checkpoint(results.tables))
+        return results
+
+    return carried_out(config, plan.folder, told)
+
+
+def _steer(config: Steer) -> int:
+    from analyses.model_diff.cost import steer_cost
+    from analyses.model_diff.steer import run_steer
+    from analyses.model_diff.steer_plan import make_steer_plan
+    from analyses.model_diff.steer_summary import checkpoint
+
+    plan = make_steer_plan(config)
+    if config.dry_run:
+        _say([f"folder {plan.folder}", *steer_cost(plan)])
+        return OK
+
+    def told(config: Steer) -> Any:
+        results = run_steer(config)
         _say(checkpoint(results.tables))
         return results
 

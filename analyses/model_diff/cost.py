@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from analyses.model_diff.plan import Plan
+from analyses.model_diff.steer_plan import SteerPlan
 
 
 def cost(plan: Plan) -> Iterator[str]:
@@ -17,3 +18,16 @@ def cost(plan: Plan) -> Iterator[str]:
         if source.model.size is not None:
             yield f"  {source.model.size.parameters / 1e6:.1f} M parameters"
     yield "models are loaded one after the other"
+
+
+def steer_cost(plan: SteerPlan) -> Iterator[str]:
+    sources = plan.extraction.sources
+    methods = len(plan.extraction.config.methods) + 2  # and two controls
+    sets = methods * sum(len(source.spans) for source in sources)
+    places = sets * len(plan.layers)
+    doses = len(plan.config.doses) + plan.config.bisections
+    yield (
+        f"{sets} sets of vectors (controls among them) at layers {plan.layers}: at most "
+        f"{places * doses} conditions of {len(plan.validation)} validation questions, answers of "
+        f"{plan.config.new_tokens} tokens; the chosen ones on {len(plan.test)} test questions"
+    )

@@ -1,7 +1,7 @@
 """What a run will do, settled before any weight is loaded."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -11,12 +11,14 @@ from analyses.requested import ModelPlan, dtype_name, model_plans
 from tl_geometry.catalogue import MODELS, is_pocket
 from tl_geometry.pocket.trait_sets import trait_set
 from tl_geometry.prompts.trait_files import Scenario, TraitSet
-from tl_geometry.runs import Spec, run_folder, run_name
+from tl_geometry.runs import Spec, run_folder, run_name, state
 from tl_geometry.spans import Span
 
 ANALYSIS = "model_diff"
 VERSION = 1
 """Raised when the same settings would give other numbers."""
+OF_THE_RUN = ("run", "resume", "fresh", "skip", "export", "dry_run", "wandb", "limit")
+"""Settings of one run that another must not inherit."""
 Variant = Literal["instruct", "base"]
 
 
@@ -107,6 +109,17 @@ def make_plan(config: Extract) -> Plan:
             data = _limited(set_of(config, pair, name), config.limit)
             sources.append(Source(name, variant, model, data, spans, _needed(spans, config)))  # type: ignore[arg-type]
     return Plan(config, pair, tuple(sources))
+
+
+def extraction_of(config: Diff, vectors: str | None) -> Plan:
+    """The run of `extract` that a later step reads: the named one, or the one that the same
+    settings make. ValueError for a named one that is not finished."""
+    shared = {f.name for f in fields(Diff)} - {*OF_THE_RUN}
+    values = {name: getattr(config, name) for name in shared}
+    plan = make_plan(Extract(**{**values, "preset": None, "run": vectors}))
+    if vectors is not None and state(plan.folder) != "finished":
+        raise ValueError(f"--vectors {vectors}: {plan.folder} holds no finished run of `extract`")
+    return plan
 
 
 def pair_of(config: Diff) -> Pair:

@@ -1,21 +1,20 @@
 """What a run of `weights` will read, settled before any tensor is."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from analyses.model_diff.config import Diff, Extract, Weights
-from analyses.model_diff.plan import ANALYSIS, Pair, Plan, make_plan, pair_of
+from analyses.model_diff.config import Weights
+from analyses.model_diff.plan import ANALYSIS, Pair, Plan, extraction_of, pair_of
 from analyses.requested import ModelPlan, model_plans
 from tl_geometry.adapters import read_adapter
 from tl_geometry.checkpoints import open_checkpoint, read_checkpoint
-from tl_geometry.runs import Spec, run_folder, run_name, state
+from tl_geometry.runs import Spec, run_folder, run_name
 from tl_geometry.weight_delta import Difference
 from tl_geometry.weight_delta import Pair as Checkpoints
 
 VERSION = 1
-OF_THE_RUN = ("run", "resume", "fresh", "skip", "export", "dry_run", "wandb")
 
 
 @dataclass(frozen=True)
@@ -97,11 +96,4 @@ def _extraction(config: Weights, pair: Pair | None) -> Plan | None:
         return None
     if pair is None and config.vectors is None:
         return None
-    shared = {f.name for f in fields(Diff)} - {*OF_THE_RUN}
-    values = {name: getattr(config, name) for name in shared}
-    plan = make_plan(Extract(**{**values, "preset": None, "run": config.vectors}))
-    if config.vectors is not None and state(plan.folder) != "finished":
-        raise ValueError(
-            f"--vectors {config.vectors}: {plan.folder} holds no finished run of `extract`"
-        )
-    return plan
+    return extraction_of(config, config.vectors)

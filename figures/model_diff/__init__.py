@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import plotly.graph_objects as go
 
 from figures.drawing import Gallery, Tables, draw_all
+from figures.model_diff.steer import effects, trait_and_coherence
 from figures.model_diff.vectors import accuracy, agreement, lengths
 from figures.model_diff.weights import alignment, lens, norms
 
@@ -18,7 +19,11 @@ WEIGHTS: Gallery = {
     "lens": (lens, ("directions",)),
     "alignment": (alignment, ("alignment",)),
 }
-OF_STEP: Mapping[str, Gallery] = {"vectors": EXTRACT, "norms": WEIGHTS}
+STEER: Gallery = {
+    "trait_and_coherence": (trait_and_coherence, ("doses",)),
+    "effects": (effects, ("effects",)),
+}
+OF_STEP: Mapping[str, Gallery] = {"vectors": EXTRACT, "norms": WEIGHTS, "doses": STEER}
 """A table that only one step has → the figures of that step."""
 
 
