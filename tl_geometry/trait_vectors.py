@@ -101,7 +101,7 @@ def _says(
     method: Method,
 ) -> Bool[np.ndarray, " m"]:
     if method == "probe":
-        return _probe(x, labels).predict(_unit_rows(new)).astype(bool)
+        return np.asarray(_probe(x, labels).predict(_unit_rows(new)), bool)
     towards = _mean_difference(x, labels)
     middle = (x[labels].mean(0, dtype=float) + x[~labels].mean(0, dtype=float)) / 2
     return (new - middle) @ towards > 0

@@ -21,6 +21,7 @@ from tl_geometry.generation import decode, stop_ids
 from tl_geometry.judges.number_scores import Rating
 from tl_geometry.judges.trait_scores import TraitJudge
 from tl_geometry.models import Model
+from tl_geometry.pocket.splits import digest
 from tl_geometry.runs import Run
 from tl_geometry.spans import Span
 from tl_geometry.tokens import encode_requests
@@ -104,7 +105,7 @@ class Steering:
         def measure(batch: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
             return [self._judged(questions, row) for row in batch]
 
-        phase = f"{self.judge.fingerprint[:8]} {part} {title}"
+        phase = _phase(self.judge.fingerprint[:8], items)
         return work_off(
             self.record, log_of, phase, items, 8, measure, unit="condition", title=f"judge {title}"
         )
@@ -132,8 +133,8 @@ class Steering:
         items = {f"{part}|{c.key}": c for c in conditions}
         size = max(1, (self.plan.config.batch_size or ROWS) // len(questions))
         rows = work_off(
-            self.record, self.record.log(ANSWERS), f"{part} {title}", items, size, measure,
-            unit="condition", title=f"{part} {title}",
+            self.record, self.record.log(ANSWERS), _phase(title, items), items, size,
+            measure, unit="condition", title=f"{part} {title}",
         )  # fmt: skip
         if bad := [row["reason"] for row in rows if row["status"] != "ok"]:
             raise RuntimeError(f"{len(bad)} of {len(rows)} conditions failed: {bad[0]}")
@@ -156,6 +157,11 @@ class Steering:
 
     def _questions(self, part: str) -> tuple[str, ...]:
         return self.plan.validation if part == "validation" else self.plan.test
+
+
+def _phase(title: str, items: Mapping[str, Any]) -> str:
+    """A cut into batches is kept by its phase's name, and another judge chooses other conditions."""
+    return f"{title} {digest(*items):016x}"
 
 
 def _said(ratings: Sequence[Rating]) -> list[dict[str, Any]]:
