@@ -160,7 +160,7 @@ class Steering:
 
 
 def _phase(title: str, items: Mapping[str, Any]) -> str:
-    """A cut into batches is kept by its phase's name, and another judge chooses other conditions."""
+    """A cut into batches is kept by its phase's name; another judge chooses other conditions."""
     return f"{title} {digest(*items):016x}"
 
 
