@@ -215,11 +215,12 @@ def test_workers_end_with_their_caller_and_a_second_start_completes_its_work(
     until(lambda: n_rows(run, "a") and n_rows(run, "b"))
     started.send_signal(sign)
     started.wait(30)
-    workers = [int(pid) for model in MODELS for pid, _ in attempts(run, model)]
+    # A worker may have gone on to the next model before the signal came.
+    workers = {int(pid) for model in MODELS for pid, _ in attempts(run, model)}
     assert len(workers) == 2
     until(lambda: not any(running(pid) for pid in workers), 20)
     before = {m: n_rows(run, m) for m in MODELS}
-    assert 0 < before["a"] < N_ROWS and before["c"] == 0
+    assert before["a"] > 0 and any(n < N_ROWS for n in before.values())
     outcomes = execute(partial(measure, 0), tasks(run), executor="processes")
     assert outcomes == [Outcome(model, N_ROWS) for model in MODELS]
     assert measured(run) == uninterrupted
