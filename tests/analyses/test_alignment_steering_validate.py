@@ -256,3 +256,11 @@ def test_a_wrong_request_is_refused_in_one_sentence(
 ) -> None:
     found = program.plain("validate", *options.split())
     assert found.status == BAD_INPUT and said in found.log
+
+
+def test_the_sign_test_counts_both_directions() -> None:
+    from analyses.alignment_steering.validate_effects import sign_p
+
+    assert sign_p(np.array([1.0, 1, 1, 1, 1, -1, 0])) == pytest.approx(2 * 7 / 64)
+    assert sign_p(np.array([1.0, -1, 0])) == 1.0
+    assert sign_p(np.ones(5)) == pytest.approx(2 / 32) and sign_p(np.zeros(3)) == 1.0
