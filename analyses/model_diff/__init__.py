@@ -9,16 +9,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from analyses.model_diff.config import Extract, Steer, Weights
+    from analyses.model_diff.config import Extract
     from analyses.model_diff.experiment import Results, run
     from analyses.model_diff.steer import run_steer
+    from analyses.model_diff.steer_config import Steer
     from analyses.model_diff.weights import run_weights
+    from analyses.model_diff.weights_config import Weights
 
 _HOME = {
     "Extract": "config",
     "Results": "experiment",
-    "Steer": "config",
-    "Weights": "config",
+    "Steer": "steer_config",
+    "Weights": "weights_config",
     "run": "experiment",
     "run_steer": "steer",
     "run_weights": "weights",

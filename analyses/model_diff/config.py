@@ -1,6 +1,7 @@
-"""Settings of the model-diff steps. No torch here, so that `--help` is quick."""
+"""Settings that all model-diff steps share, and those of `extract`. No torch here, so that `--help`
+is quick."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from analyses.cli import Common, Models
@@ -83,82 +84,5 @@ class Extract(Diff):
             raise ValueError("give a method, and positions of one source at least")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Steer(Diff):
-    """Which vector, at which layer and dose, brings the trait out while answers stay coherent?"""
-
-    vectors: str | None = None
-    """Name of the `extract` run in the same folder. Default: the one that these settings make,
-    extracted first where it is not there."""
-    layers: tuple[int, ...] = ()
-    """Blocks at whose output vectors are added. Default: every third one of 30 to 60 % of depth."""
-    doses: tuple[float, ...] = (0.25, 0.4, 0.63, 1.0, 1.6)
-    """Length of what is added in shares of the residual stream's length there: a geometric grid."""
-    bisections: int = 2
-    """Halvings (in log dose) of the gap between the last coherent and the first incoherent dose."""
-    coherence: float = 70.0
-    """The least mean coherence at which a dose may be chosen."""
-    new_tokens: int = 48
-    """Tokens of an answer."""
-    questions: int | None = None
-    """So many validation and test questions instead of all."""
-    judge_model: str | None = None
-    """A model as judge, loaded beside the steered one. Default: the embedded world's own rules."""
-    judge_url: str | None = None
-    """An OpenAI-compatible server with log-probabilities, whose model --judge-model names."""
-
-    def check(self) -> None:
-        super().check()
-        if not self.doses or min(self.doses) <= 0:
-            raise ValueError(f"doses={self.doses}: give some, all above 0")
-        if self.bisections < 0 or self.new_tokens < 1:
-            raise ValueError("bisections are 0 or more, and answers have at least 1 token")
-        if not 0 <= self.coherence <= 100:
-            raise ValueError(f"coherence={self.coherence} is a rating from 0 to 100")
-        if self.questions is not None and self.questions < 3:
-            raise ValueError(f"questions={self.questions}: an interval needs at least 3")
-        if self.judge_url and not self.judge_model:
-            raise ValueError("--judge-url needs the name of a model there: --judge-model NAME")
-
-
-WeightStep = Literal["all", "norms", "logit_lens", "trait_alignment"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Weights(Diff):
-    """What did tuning change in the weights, and does it point along a trait?"""
-
-    step: WeightStep = "all"
-    """Only norms, what changes say in words, or how they lie to trait vectors."""
-    vectors: str | None = None
-    """Name of the `extract` run in the same folder. Default: the one that these settings make,
-    extracted first where it is not there."""
-    adapter: str | None = None
-    """Folder of a LoRA adapter (PEFT): its change of the base model, not the instruct model's."""
-    revisions: tuple[str, ...] = ()
-    """Two revisions of --model, a hub model: compared with each other, without a base."""
-    tokens: int = 20
-    """Tokens of each direction, for and against."""
-    directions: int = 3
-    """Singular directions of every matrix that writes to the residual stream."""
-    permutations: int = 10_000
-    """Of layers, behind the nulls of alignment."""
-
-    def check(self) -> None:
-        super().check()
-        if len(self.revisions) not in (0, 2) or (self.revisions and self.adapter):
-            raise ValueError("--revisions names two, and an adapter has none: give one of the two")
-        for name in ("tokens", "directions", "permutations"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: give at least 1")
-
-
-_SEED: dict[str, Any] = {"models": ("llama-3.1-8b",), "preset": "seed"}
-PRESETS: dict[str, dict[str, Any]] = {
-    # Its two rollouts at temperature 0 were copies of one another: one is the same.
-    "extract": {"seed": replace(Extract(), **_SEED, new_tokens=256)},
-    "steer": {"seed": replace(Steer(), **_SEED, new_tokens=128)},
-    "weights": {"seed": replace(Weights(), **_SEED)},
-}
-SIZES: tuple[str, ...] = ()
-"""What `--limit` stands in for."""
+SEED: dict[str, Any] = {"models": ("llama-3.1-8b",), "preset": "seed"}
+"""What `--preset seed` says to every step."""

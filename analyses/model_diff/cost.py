@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from analyses.model_diff.plan import Plan
 from analyses.model_diff.steer_plan import SteerPlan
+from analyses.model_diff.weights_plan import WeightsPlan
 
 
 def cost(plan: Plan) -> Iterator[str]:
@@ -31,3 +32,8 @@ def steer_cost(plan: SteerPlan) -> Iterator[str]:
         f"{places * doses} conditions of {len(plan.validation)} validation questions, answers of "
         f"{plan.config.new_tokens} tokens; the chosen ones on {len(plan.test)} test questions"
     )
+
+
+def weights_cost(plan: WeightsPlan) -> Iterator[str]:
+    names = " and ".join(model.name for model in plan.models)
+    yield f"reads {names} tensor by tensor; builds neither"

@@ -3,8 +3,8 @@
 import logging
 import time
 
-from analyses.model_diff.config import Steer
 from analyses.model_diff.experiment import run as extract
+from analyses.model_diff.steer_config import Steer
 from analyses.model_diff.steer_plan import make_steer_plan
 from analyses.model_diff.steer_summary import summarize
 from analyses.model_diff.steer_tables import Tested, chosen_of, steer_tables, wanted

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from analyses.model_diff.config import Steer
 from analyses.model_diff.plan import ANALYSIS, Plan, extraction_of, set_of
+from analyses.model_diff.steer_config import Steer
 from analyses.requested import dtype_name
 from tl_geometry import sites
 from tl_geometry.prompts.trait_files import TraitSet

@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file
 from tqdm.auto import tqdm
 
-from analyses.model_diff.config import Weights
 from analyses.model_diff.experiment import run as extract
 from analyses.model_diff.tables import vectors_of
+from analyses.model_diff.weights_config import Weights
 from analyses.model_diff.weights_exported import export_weights
 from analyses.model_diff.weights_plan import WeightsPlan, difference_of, make_weights_plan
 from analyses.model_diff.weights_summary import summarize

@@ -5,8 +5,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from analyses.model_diff.config import Weights
 from analyses.model_diff.plan import ANALYSIS, Pair, Plan, extraction_of, pair_of
+from analyses.model_diff.weights_config import Weights
 from analyses.requested import ModelPlan, model_plans
 from tl_geometry.adapters import read_adapter
 from tl_geometry.checkpoints import open_checkpoint, read_checkpoint

@@ -110,7 +110,8 @@ def _figure(
         if percent:
             place.figure.update_yaxes(range=[-4, 104], title_text="%", row=row, col=col)
     add_key(place.figure, "random vectors", "circle", PALE, size=5, mode="lines+markers")
-    add_key(place.figure, "instruct model", "line-ew", GREEN, mode="lines", line_color=GREEN)
+    dashed = {"color": GREEN, "dash": "dash"}
+    add_key(place.figure, "instruct model", "line-ew", GREEN, mode="lines", line=dashed)
     return finish(
         place.figure, title, caption, failed_notes(tables), room=title_lines(place.figure)
     )

@@ -1,0 +1,67 @@
+"""The steps of the model diff: what each is asked, and where it is done."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import Any
+
+from analyses.model_diff.config import SEED, Diff, Extract
+from analyses.model_diff.steer_config import Steer
+from analyses.model_diff.weights_config import Weights
+
+
+@dataclass(frozen=True)
+class Step:
+    """Functions are named `module:function`, so that `--help` does not wait for torch."""
+
+    settings: type[Diff]
+    question: str
+    plan: str
+    """Settings → what will be done, with the folder that it goes into."""
+    cost: str
+    """Plan → lines for --dry-run."""
+    run: str
+    """Settings → results."""
+    checkpoint: str
+    """Tables → the plan's table behind this phase."""
+    presets: Mapping[str, Any]
+
+    def act(self, what: str) -> Any:
+        module, _, name = getattr(self, what).partition(":")
+        return getattr(import_module(f"analyses.model_diff.{module}"), name)
+
+
+def _seed(settings: Diff, **changes: Any) -> dict[str, Diff]:
+    return {"seed": replace(settings, **SEED, **changes)}
+
+
+STEPS: Mapping[str, Step] = {
+    "extract": Step(
+        Extract,
+        "Which directions tell a trait from its opposite, by source and place?",
+        plan="plan:make_plan",
+        cost="cost:cost",
+        run="experiment:run",
+        checkpoint="summary:checkpoint",
+        # Its two rollouts at temperature 0 were copies of one another: one is the same.
+        presets=_seed(Extract(), new_tokens=256),
+    ),
+    "steer": Step(
+        Steer,
+        "Which vector, layer and dose bring the trait out, and how coherently?",
+        plan="steer_plan:make_steer_plan",
+        cost="cost:steer_cost",
+        run="steer:run_steer",
+        checkpoint="steer_summary:checkpoint",
+        presets=_seed(Steer(), new_tokens=128),
+    ),
+    "weights": Step(
+        Weights,
+        "What did tuning change in the weights, and does it point along a trait?",
+        plan="weights_plan:make_weights_plan",
+        cost="cost:weights_cost",
+        run="weights:run_weights",
+        checkpoint="weights_summary:checkpoint",
+        presets=_seed(Weights()),
+    ),
+}
