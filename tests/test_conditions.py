@@ -9,8 +9,9 @@ import torch
 from tiny import ALL, tiny
 from torch import Tensor
 
-from tl_geometry.conditions import Condition, answers, shared_until_steered
+from tl_geometry.conditions import Condition, answers, shared_until_steered, to_their_ends
 from tl_geometry.generation import generate, stop_ids
+from tl_geometry.layered_steering import LayeredSteering
 from tl_geometry.models import load_model
 from tl_geometry.steering import Steering
 from tl_geometry.tokens import TokenBatch, encode, encode_chat, pad
@@ -160,3 +161,30 @@ def test_bad_requests_are_refused(change: dict[str, Any], message: str) -> None:
     given = {"prompts": [[5]], "conditions": [Condition()], "max_new_tokens": 2} | change
     with pytest.raises(ValueError, match=message):
         answers(tiny("mistral").bridge, **given)
+
+
+def test_an_ensemble_is_both_vectors_each_at_its_layer() -> None:
+    """Independent route: vectors of their own at every layer, all rows computed from the start."""
+    model: Any = load_model("pocket-mistral")
+    prompts = encode_chat(model, [[{"role": "user", "content": "Name a colour."}]])
+    a, b = (8 * v for v in torch.randn(2, model.cfg.d_model, generator=torch.Generator()))
+    both = Condition(a, 2, "layer", also=Condition(b, 5, "layer"))
+    same = Condition(a, 3, "layer", also=Condition(b, 3, "layer"))
+    asked = [both, Condition(), same, replace(both, also=None), Condition(a + b, 3, "layer")]
+    said = answers(model, prompts, asked, max_new_tokens=20)
+    for k, layers in ((0, (2, 5)), (2, (3,)), (3, (2,))):
+        stack = {0: [a, b], 2: [a + b], 3: [a]}[k]
+        pushed = LayeredSteering(torch.stack(stack)[None], layers, keep_norm=False)
+        batch = pad(model, prompts)
+        new = generate(model, batch, max_new_tokens=20, edits=pushed.edits(batch))
+        assert said[k] == to_their_ends(model, new)
+    assert said[2] == said[4]
+    assert len({str(said[k]) for k in (0, 1, 2, 3)}) == 4
+
+
+def test_an_ensemble_has_one_kind_of_positions() -> None:
+    model: Any = load_model("pocket-mistral")
+    vector = torch.ones(model.cfg.d_model)
+    torn = Condition(vector, 1, "layer", also=Condition(vector, 2, "layer", "prompt"))
+    with pytest.raises(ValueError, match="same positions"):
+        answers(model, [[1]], [torn], max_new_tokens=1)

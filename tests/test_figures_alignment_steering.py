@@ -92,9 +92,11 @@ def test_what_steering_breaks_is_in_the_titles() -> None:
 
 def test_the_ranking_shows_what_was_measured_only_where_it_was() -> None:
     both = figures(validated())["ranking"]
-    assert "beside it what steering did" in title(both)
+    assert "measured, 2 of 2 vectors do more than random ones" in title(both)
     assert [list(trace.y) for trace in both.data] == [[0.3, 0.3], [0.5, 0.5]]
     tables = validated()
+    tables["ranking"]["measured_low"] = [0.2, -0.1]
+    assert "measured, 1 of 2 vectors" in title(figures(tables)["ranking"])
     tables["ranking"]["measured"] = None
     alone = figures(tables)["ranking"]
     assert "not measured yet" in title(alone) and len(alone.data) == 1
@@ -229,11 +231,20 @@ def test_a_cell_stands_in_the_row_of_its_source() -> None:
     assert "in 1 of 2 comparisons" in title(figure)
 
 
+def test_more_than_controls_that_lose_is_not_a_gain() -> None:
+    """Controls can fall below 0: then a vector that does nothing beats every one of them."""
+    tables = transferred()
+    table = tables["transfer"]
+    table.loc[(table["vector"] == "carried") & (table["source"] == "one"), "low"] = -0.05
+    figure = figures(tables)["transfer_matrix"]
+    assert "in 0 of 2 comparisons" in title(figure)
+
+
 def test_cosines_above_chance_are_counted_after_correction() -> None:
     figure = figures(transferred())["transfer_cosines"]
     assert "in 1 of 2 (cells, maps)" in title(figure)
     bold = [text for line in figure.data[0].text for text in line if "<b>" in text]
-    assert len(bold) == 1 and "0.50" in bold[0] and "[−0.10, 0.10]" in bold[0]
+    assert len(bold) == 1 and "0.50" in bold[0] and "chance<br>−0.10 to 0.10" in bold[0]
 
 
 def test_a_cell_without_a_value_says_so() -> None:

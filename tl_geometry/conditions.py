@@ -7,7 +7,7 @@ Between blocks all rows are there, and after the prompt every row goes its own w
 positions and the rest of the generation are those of `generate`, which knows nothing of this.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -24,7 +24,7 @@ from tl_geometry.generation import generate, stop_ids
 from tl_geometry.models import Model
 from tl_geometry.steering import Positions, Span, Steering, steering
 from tl_geometry.tokens import Ids, pad
-from tl_geometry.twins import decoder_blocks, faithful_twin
+from tl_geometry.twins import Edit, decoder_blocks, faithful_twin
 
 State = tuple[int, int | None]
 """What a row is at some block: its prompt, and the row itself where it has been steered."""
@@ -40,9 +40,19 @@ class Condition:
     """Where steering sets in: the vector is added to this block's output."""
     span: Span = "to_end"
     positions: Positions = "all"
+    also: "Condition | None" = None
+    """What is added besides, at the same kind of positions: an ensemble of two vectors."""
+
+    def rows(self, n_layers: int, d_model: int) -> tuple[Steering, Steering]:
+        """Its one row, and that of what is added besides. ValueError as `row`, and where the two
+        mean different positions."""
+        also = self.also or Condition(positions=self.positions)
+        if also.positions != self.positions or also.also is not None:
+            raise ValueError("two vectors of one condition are added at the same positions")
+        return self.row(n_layers, d_model), also.row(n_layers, d_model)
 
     def row(self, n_layers: int, d_model: int) -> Steering:
-        """Its one row. ValueError for a vector of another model, or what `steering` refuses."""
+        """The row of its own vector. ValueError for one of another model, or as `steering`."""
         if self.vector is None:
             nowhere = torch.zeros(1, n_layers, dtype=torch.bool)
             return Steering(torch.zeros(1, d_model), nowhere, self.positions)
@@ -73,15 +83,15 @@ def answers(
     """
     if batch_size < 1 or not all(prompts):
         raise ValueError(f"every prompt needs a token, and a pass ({batch_size=}) at least one row")
-    steered = [c.row(model.cfg.n_layers, model.cfg.d_model) for c in conditions]
+    steered = [c.rows(model.cfg.n_layers, model.cfg.d_model) for c in conditions]
     ends = stop_ids(model) if ends is None else ends
     said: list[list[list[int]]] = [[[] for _ in prompts] for _ in conditions]
     for rows in _passes(prompts, steered, batch_size):
         which, how = zip(*rows, strict=True)
         batch = pad(model, [prompts[prompt] for prompt in which])
-        rows_steered = Steering.stack([steered[condition] for condition in how])
-        edits = rows_steered.edits(batch)
-        with shared_until_steered(model, which, rows_steered):
+        both = [Steering.stack([steered[condition][k] for condition in how]) for k in (0, 1)]
+        edits = one_after_the_other(*(part.edits(batch) for part in both))
+        with shared_until_steered(model, which, *both):
             new = generate(model, batch, max_new_tokens=max_new_tokens, edits=edits, ends=ends)
         for prompt, condition, ids in zip(which, how, new.tolist(), strict=True):
             said[condition][prompt] = _to_its_end(ids, ends)
@@ -89,16 +99,16 @@ def answers(
 
 
 def _passes(
-    prompts: Sequence[Ids], steered: Sequence[Steering], size: int
+    prompts: Sequence[Ids], steered: Sequence[tuple[Steering, Steering]], size: int
 ) -> Iterator[list[tuple[int, int]]]:
     """Rows (prompt, condition), all conditions of a prompt side by side, so that they share it.
 
     Passes of equal size: a small last one would cost as many steps as a large one.
     """
     by_length = sorted(range(len(prompts)), key=lambda prompt: len(prompts[prompt]))
-    first = [_first_steered(one)[0] for one in steered]
-    for kind in sorted({one.positions for one in steered}):
-        alike = [c for c, one in enumerate(steered) if one.positions == kind]
+    first = [_first_steered(*both)[0] for both in steered]
+    for kind in sorted({one.positions for one, _ in steered}):
+        alike = [c for c, (one, _) in enumerate(steered) if one.positions == kind]
         by_depth = sorted(alike, key=lambda condition: first[condition])
         rows = [(prompt, condition) for prompt in by_length for condition in by_depth]
         n_passes = ceil(len(rows) / size)
@@ -106,13 +116,14 @@ def _passes(
         yield from (rows[start:stop] for start, stop in pairwise(bounds))
 
 
-def _first_steered(steering: Steering) -> list[int]:
+def _first_steered(*parts: Steering) -> list[int]:
     """The first block of each row whose output is changed in the prompt; n_layers if none is."""
-    n_layers = steering.layers.shape[1]
-    if steering.positions == "generated":
-        return [n_layers] * len(steering)
-    depth = torch.arange(n_layers).expand_as(steering.layers)
-    return depth.masked_fill(~steering.layers, n_layers).amin(1).tolist()
+    layers = torch.stack([part.layers for part in parts]).any(0)
+    n_layers = layers.shape[1]
+    if parts[0].positions == "generated":
+        return [n_layers] * len(layers)
+    depth = torch.arange(n_layers).expand_as(layers)
+    return depth.masked_fill(~layers, n_layers).amin(1).tolist()
 
 
 def to_their_ends(model: Model, new: Int[Tensor, "row token"]) -> list[list[int]]:
@@ -125,16 +136,24 @@ def _to_its_end(ids: list[int], ends: Collection[int]) -> list[int]:
     return ids[: next((k + 1 for k, i in enumerate(ids) if i in ends), len(ids))]
 
 
+def one_after_the_other(first: Mapping[int, Edit], second: Mapping[int, Edit]) -> dict[int, Edit]:
+    """Layer → both edits where both have one there."""
+
+    def composed(one: Edit, other: Edit) -> Edit:
+        return lambda x: other(one(x))
+
+    shared = {k: composed(first[k], second[k]) for k in first.keys() & second.keys()}
+    return {**first, **second, **shared}
+
+
 @contextmanager
-def shared_until_steered(
-    model: Model, prompts: Sequence[int], steering: Steering
-) -> Iterator[None]:
+def shared_until_steered(model: Model, prompts: Sequence[int], *parts: Steering) -> Iterator[None]:
     """The next pass, which must be a prompt's, computes rows that are still alike only once.
 
     `prompts` names each row's prompt: rows of the same number hold the same ids. Enter it before
     the edits, which then see all rows. Does nothing where the model's plain twin will not run.
     """
-    twin, first = faithful_twin(model), _first_steered(steering)
+    twin, first = faithful_twin(model), _first_steered(*parts)
     with ExitStack() as held:
         for layer, block in enumerate(decoder_blocks(twin) if twin is not None else ()):
             # What enters a block has been through the edits of the blocks before it.

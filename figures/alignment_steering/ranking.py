@@ -38,8 +38,7 @@ def ranking(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     first = records(table)[0]
     title = (
         f"Highest potential as published: {first['model']} "
-        f"(1 − {decimal(first['cosine'], 3)}); "
-        + ("beside it what steering did" if len(known) else "steering is not measured yet")
+        f"(1 − {decimal(first['cosine'], 3)}); {_measured(known)}"
     )
     what = "".join(dict.fromkeys(str(row["what"]) for row in records(known)))
     caption = (
@@ -47,3 +46,10 @@ def ranking(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
         "plan's steering potential. " + (f"Right: {what}, with 95 % interval." if what else "")
     )
     return finish(figure, title, caption, failed_notes(tables))
+
+
+def _measured(known: pd.DataFrame) -> str:
+    if known.empty:
+        return "steering is not measured yet"
+    above = int((known["measured_low"].to_numpy(float) > 0).sum())
+    return f"measured, {above} of {len(known)} vectors do more than random ones"

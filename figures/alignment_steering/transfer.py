@@ -39,10 +39,10 @@ def transfer_matrix(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
         "Change of log P(preferred answer) − log P(rejected one), nats a token, when the vector of "
         "the row's pair is added to the column's base model, with its 95 % BCa bootstrap interval "
         f"over test pairs (n = {n_range(carried)}). Diagonal: the target's own vector, the "
-        "ceiling. Bold: the excess over every control (shuffled pairing, random map, "
-        "random vector; on the diagonal random vectors) has an interval above 0; not corrected "
-        "for the number of cells. Below each target: how far the tuned model itself is from its "
-        "base, which is all there is to gain. Colours: a scale of its own for each strength."
+        "ceiling. Bold: this change and its excess over every control (shuffled pairing, "
+        "random map, random vector; on the diagonal random vectors) have intervals above 0; not "
+        "corrected for the number of cells. Below each target: how far the tuned model itself is "
+        "from its base, which is all there is to gain. Colours: a scale of its own a strength."
     )
     notes = [f"no value: {place}: {why}" for place, why in _lost(pd.concat([carried, own]))]
     return finish(figure, _title(carried, over), caption, notes)
@@ -143,22 +143,24 @@ def _map(
 def _written(cell: Mapping[str, Any], clear: bool) -> str:
     if absent(cell["estimate"]):
         return "undefined"
-    low, high = _ends(cell)
-    text = decimal(cell["estimate"], 2)
-    ends = "no interval" if absent(low) else f"[{decimal(low, 2)}, {decimal(high, 2)}]"
-    return f"<b>{text}</b><br><b>{ends}</b>" if clear else f"{text}<br>{ends}"
+    text, ends = decimal(cell["estimate"], 2), _ends(cell)
+    return f"<b>{text}<br>{ends}</b>" if clear else f"{text}<br>{ends}"
 
 
-def _ends(cell: Mapping[str, Any]) -> tuple[Any, Any]:
+def _ends(cell: Mapping[str, Any]) -> str:
+    """An interval of the value, or what chance brings: the two must not look alike."""
     if "null_low" in cell:
-        return cell["null_low"], cell["null_high"]
-    return cell["low"], cell["high"]
+        low, high = (decimal(cell[name], 2) for name in ("null_low", "null_high"))
+        return f"chance<br>{low} to {high}"
+    if absent(cell["low"]):
+        return "no interval"
+    return f"[{decimal(cell['low'], 2)}, {decimal(cell['high'], 2)}]"
 
 
 def _is_clear(cell: Mapping[str, Any], over: Mapping[tuple, bool]) -> bool:
     if "p_adjusted" in cell:
         return not absent(cell["p_adjusted"]) and cell["p_adjusted"] < 0.05
-    return over.get(_key(cell), False)
+    return not absent(cell["low"]) and cell["low"] > 0 and over.get(_key(cell), False)
 
 
 def _key(cell: Mapping[str, Any]) -> tuple:
@@ -196,8 +198,8 @@ def _lost(rows: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def _title(carried: pd.DataFrame, over: Mapping[tuple, bool]) -> str:
-    clear = sum(over.get(_key(row), False) for row in records(carried))
+    clear = sum(_is_clear(row, over) for row in records(carried))
     return (
-        f"A vector carried from another model moves preferences more than every control in {clear} "
-        f"of {len(carried)} comparisons (cells, maps, strengths)"
+        "A vector carried from another model raises preferences, and more than every control, in "
+        f"{clear} of {len(carried)} comparisons (cells, maps, strengths)"
     )
