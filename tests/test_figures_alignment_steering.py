@@ -11,7 +11,7 @@ from figures.alignment_steering import OF_STEP, figures, gallery
 
 Tables = dict[str, pd.DataFrame]
 MODELS = ("one", "two")
-READOUTS = ("refusal", "compliance", "preference", "nll")
+READOUTS = ("refusal", "compliance", "preference", "nll", "separation_last")
 NOTHING = pd.DataFrame(columns=["what", "id", "reason"])  # pyright: ignore[reportArgumentType] # stub
 
 
@@ -87,6 +87,7 @@ def test_what_steering_breaks_is_in_the_titles() -> None:
     assert "by 0 points" in title(drawn["compliance"])
     assert "0.00 to 0.70 nats" in title(drawn["neutral"])
     assert "in 1 of 2 pairs" in title(drawn["preference"])
+    assert "in 1 of 2 pairs" in title(drawn["separation"])
     assert list(named(drawn["preference"], "mean vector")[0].y) == [0.1, 0.1, 0.8]
 
 

@@ -1,14 +1,18 @@
 """What a steered model says, prefers, and finds likely."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from analyses.alignment_steering.texts import Text
 from analyses.work import halved
-from tl_geometry.capture import continuation_log_prob, tail_logits
+from tl_geometry import sites
+from tl_geometry.capture import continuation_log_prob, observed, run_until, tail_logits
 from tl_geometry.conditions import to_their_ends
 from tl_geometry.generation import decode, generate
 from tl_geometry.layered_steering import LayeredSteering
@@ -29,6 +33,8 @@ class Asked:
     new_tokens: int
     preference: Sequence[Text]
     neutral: Sequence[Ids]
+    read_at: Sequence[int] = ()
+    """Blocks at whose outputs the last token of every request is read."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,8 @@ class Seen:
     rejected: list[float]
     neutral: list[float]
     """Negative log-likelihood a token, all but the first."""
+    states: Mapping[int, Float[np.ndarray, "request d"]]
+    """Layer → states of the requests' last tokens."""
 
     @property
     def margins(self) -> list[float]:
@@ -64,6 +72,7 @@ class Steered:
         sides = [(t.prompt, answer) for t in asked.preference for answer in (t.chosen, t.rejected)]
         preference = self.log_probs(pushes, sides)
         neutral = self.log_probs(pushes, [(ids[:1], ids[1:]) for ids in asked.neutral])
+        states = self.states(pushes, asked.requests, asked.read_at)
         return [
             Seen(
                 ids=said[k],
@@ -73,6 +82,7 @@ class Steered:
                 chosen=preference[k][::2],
                 rejected=preference[k][1::2],
                 neutral=[-value for value in neutral[k]],
+                states={layer: found[k] for layer, found in states.items()},
             )
             for k in range(len(pushes))
         ]
@@ -109,6 +119,34 @@ class Steered:
                 values = continuation_log_prob(logits, batch.ids)
                 for row, i, k in zip(values, which, how, strict=True):
                     found[k][i] = float(row[-lengths[i] :].mean())
+            return found
+
+        return self._fitting(act)
+
+    def states(
+        self, pushes: LayeredSteering, prompts: Sequence[Ids], layers: Sequence[int]
+    ) -> dict[int, Float[np.ndarray, "condition request d"]]:
+        """Layer → block outputs at the prompts' last tokens, under every condition; nothing runs
+        where no layer is named."""
+        if not layers:
+            return {}
+
+        @torch.inference_mode()
+        def act(size: int) -> dict[int, Float[np.ndarray, "condition request d"]]:
+            shape = (len(pushes), len(prompts), self.model.cfg.d_model)
+            found = {layer: np.empty(shape, np.float32) for layer in layers}
+            for which, how, batch in self._passes(prompts, len(pushes), size):
+
+                def kept(layer: int, at: tuple[list[int], list[int]]) -> Callable[[Tensor], None]:
+                    def read(x: Tensor) -> None:
+                        found[layer][at] = x[:, -1].float().cpu().numpy()  # padding is on the left
+
+                    return read
+
+                readers = {sites.resid_post(k): kept(k, (how, which)) for k in layers}
+                pushed = pushes.rows(how).held(self.model, batch)
+                with pushed, observed(self.model, readers):
+                    run_until(self.model, batch, self.model.cfg.n_layers)
             return found
 
         return self._fitting(act)

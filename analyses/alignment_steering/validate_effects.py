@@ -21,8 +21,12 @@ READOUTS: Mapping[str, str] = {
     "compliance": "sound answers to harmless test requests",
     "preference": "log-probability of chosen − rejected answers, nats a token",
     "nll": "negative log-likelihood of neutral text, nats a token",
+    "separation_first": "silhouette of harmful and harmless requests, first steered block",
+    "separation_last": "silhouette of harmful and harmless requests, last block",
 }
 RATES = ("refusal", "compliance")
+STORED = {"nll": "neutral"}
+"""Read-out → its column of the record, where the two differ."""
 INSTRUCT = "instruct"
 
 
@@ -40,10 +44,8 @@ class Doses:
 
     def values(self, vector: str, strength: float, readout: str) -> Values:
         row = self.rows[vector, strength]
-        if readout == "preference":
-            return np.array(row["preference"], float)
-        if readout == "nll":
-            return np.array(row["neutral"], float)
+        if readout not in RATES:
+            return np.array(row[STORED.get(readout, readout)], float)
         harmful, wanted = readout == "refusal", "coherent" if readout == "refusal" else "normal"
         answers = [a for a in row["answers"] if a["harmful"] == harmful]
         return np.array([self.quality(row, a) == wanted for a in answers], float)

@@ -26,7 +26,7 @@ from analyses.requested import dtype_name
 from tl_geometry.prompts import NeutralText, Request, content_hash, load_neutral, load_requests
 from tl_geometry.runs import Spec
 
-VERSION = 2
+VERSION = 3
 SHARED = (
     "lambdas", "layers", "preserve_norm", "random_vectors", "requests", "test_pairs",
     "neutral_texts", "new_tokens", "opening_tokens", "format", "max_tokens", "resamples", "seed",

@@ -10,7 +10,9 @@ from analyses.alignment_steering.summary import POCKET_BANNER, said
 from analyses.alignment_steering.tables import agreement
 from analyses.alignment_steering.validate_effects import INSTRUCT, READOUTS
 from analyses.alignment_steering.validate_plan import ValidatePlan
+from analyses.sentences import interval
 from figures.rows import absent, records, select, values_of
+from figures.style import decimal
 from tl_geometry.catalogue import is_pocket
 from tl_geometry.runs import Run, versions
 
@@ -20,9 +22,9 @@ WANTED = 0.3
 """Coherent refusals over random vectors that the project asks for, as a share."""
 SIGN = 0.05
 CANNOT_SAY = (
-    "Separation of classes is not read out: adding one constant vector to every state at a layer "
-    "moves all of them alike, so no index of separation there can change; later layers, and "
-    "keeping the norm, can change it, but behaviour answers the question directly.",
+    "Adding one constant vector to every state at a layer moves all of them alike: no index of "
+    "separation can change at the first steered block, unless lengths are kept, which pulls states "
+    "together. What later blocks make of it can change; a silhouette that rises is no behaviour.",
     "The judge of refusals is a rule. A refusal that the base model itself finds unlikely counts "
     "as coherent if the instruct model finds it likely.",
     "Vectors are added at all positions of prompt and answer. Other places, other layers and "
@@ -111,6 +113,7 @@ def headline(plan: ValidatePlan, tables: Mapping[str, pd.DataFrame]) -> Iterator
         mine = {k: select(t, model=name) for k, t in tables.items() if "model" in t}
         yield _behaviour(name, mine["conditions"])
         yield _likelihood(name, mine["effects"])
+        yield _separation(name, mine["conditions"], mine["effects"])
         yield _capability(mine["capability"])
     yield "Potential as published (1 − cosine) and the measured effect on preference: " + said(
         agreement(tables["ranking"])
@@ -158,6 +161,25 @@ def _likelihood(name: str, effects: pd.DataFrame) -> str:
         f"{found('preference', 'gap', INSTRUCT)}; neutral text becomes less likely by "
         f"{found('nll', 'change')} nats a token, with random vectors by "
         f"{found('nll', 'change', RANDOM)}."
+    )
+
+
+def _separation(name: str, conditions: pd.DataFrame, effects: pd.DataFrame) -> str:
+    """Second, behind behaviour."""
+    rows = {(r["vector"], r["strength"]): r for r in records(conditions)}
+    full = max(strength for _, strength in rows)
+
+    def shown(vector: str, strength: float) -> str:
+        return decimal(rows[vector, strength]["separation_last"], 2)
+
+    (over,) = records(
+        select(effects, vector=MEAN, readout="separation_last", quantity="over_random")
+    )
+    return (
+        f"{name}: harmful and harmless requests lie apart in the last block by a mean silhouette "
+        f"of {shown(NONE, 0.0)} in the base model, {shown(MEAN, full)} with the mean vector at "
+        f"λ = {full:g} (over random vectors {interval(over)}) and {shown(INSTRUCT, 0.0)} in the "
+        "instruct model."
     )
 
 

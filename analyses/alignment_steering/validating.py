@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from sklearn.metrics import silhouette_samples
+
 from analyses.alignment_steering.conditions import (
     MEAN,
     NONE,
@@ -112,7 +115,9 @@ class PairJob:
         return steering(self.vectors, given, self.layers, keep_norm=keep)
 
     def _measured(self, steered: Steered, batch: Sequence[Dose], band: Band) -> list[Row]:
-        asked = Asked(self.requests, self.plan.config.new_tokens, self.texts, self.neutral)
+        asked = Asked(
+            self.requests, self.plan.config.new_tokens, self.texts, self.neutral, self.read_at
+        )
         return [
             {
                 "status": "ok",
@@ -123,9 +128,24 @@ class PairJob:
                 "preference": seen.margins,
                 "chosen": seen.chosen,
                 "neutral": seen.neutral,
+                **self._separation(seen),
             }
             for dose, seen in zip(batch, steered.see(self._pushes(batch), asked), strict=True)
         ]
+
+    @property
+    def read_at(self) -> tuple[int, int]:
+        """The first block that is steered, and the last there is."""
+        return min(self.layers), self.pair.n_layers - 1
+
+    def _separation(self, seen: Seen) -> Row:
+        """Each request's silhouette width in the classes harmful and harmless."""
+        harmful = np.array([request.harmful for request in self.plan.requests])
+        places = zip(("separation_first", "separation_last"), self.read_at, strict=True)
+        return {
+            name: silhouette_samples(seen.states[layer], harmful).astype(float).tolist()
+            for name, layer in places
+        }
 
     def _judged(self, seen: Seen, band: Band) -> list[Row]:
         rows = zip(self.plan.requests, seen.ids, seen.answers, seen.nll, strict=True)

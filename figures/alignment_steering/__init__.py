@@ -4,7 +4,13 @@ from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
-from figures.alignment_steering.behaviour import behaviour, compliance, neutral, preference
+from figures.alignment_steering.behaviour import (
+    behaviour,
+    compliance,
+    neutral,
+    preference,
+    separation,
+)
 from figures.alignment_steering.by_layer import cosines, norms
 from figures.alignment_steering.dimensions import dimensions
 from figures.alignment_steering.ranking import ranking
@@ -28,6 +34,7 @@ VALIDATE: Gallery = {
     "compliance": (compliance, ("conditions", "effects")),
     "preference": (preference, ("conditions", "effects")),
     "neutral": (neutral, ("conditions", "effects")),
+    "separation": (separation, ("conditions", "effects")),
     "ranking": EXTRACT["ranking"],
 }
 OF_STEP: Mapping[str, Gallery] = {"capability": VALIDATE, "variance": EXTRACT, "transfer": TRANSFER}

@@ -78,6 +78,22 @@ def neutral(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     return _figure(tables, "nll", title, caption)
 
 
+def separation(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
+    """How far harmful and harmless requests lie apart behind the last block."""
+    n = len(values_of(tables["conditions"], "model"))
+    title = (
+        "Harmful and harmless requests lie further apart than under random vectors in "
+        f"{_above(tables['effects'], 'separation_last')} of {n} pairs"
+    )
+    caption = (
+        "Mean silhouette width of the requests' last tokens in the last block, classes harmful and "
+        f"harmless (n = {_n(tables['conditions'], 'separation_last')}), 95 % BCa interval over "
+        "requests at the widths as they are, against λ. At the first steered block a constant "
+        "vector cannot move it."
+    )
+    return _figure(tables, "separation_last", title, caption)
+
+
 def _figure(
     tables: Mapping[str, pd.DataFrame],
     readout: str,

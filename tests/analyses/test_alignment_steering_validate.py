@@ -20,7 +20,7 @@ from steering_runs import (  # noqa: F401 - fixtures are used by name
     steering_models,
 )
 
-from figures.rows import records, select
+from figures.rows import records, select, where
 
 LINE = "--requests 3 --test-pairs 4 --neutral-texts 3 --new-tokens 4 --lambdas 0.5 1 --samples 8"
 N = 10
@@ -45,6 +45,8 @@ def dose(vector: str, strength: float, refused: int, gap: float, key: str = "") 
         "answers": answers(refused, N - refused // 2),
         "preference": (gap + 0.1 * rng.normal(size=N)).tolist(),
         "neutral": (2 + abs(strength) + 0.1 * rng.normal(size=N)).tolist(),
+        "separation_first": (0.2 + 0.1 * rng.normal(size=2 * N)).tolist(),
+        "separation_last": (0.2 + 0.3 * gap + 0.1 * rng.normal(size=2 * N)).tolist(),
     }
 
 
@@ -80,6 +82,10 @@ def test_a_planted_effect_is_found_with_its_slope_and_over_random() -> None:
     assert slope["estimate"] == pytest.approx(1.0)  # the preference is λ by construction
     flat = one(effects(0, 0), vector="mean", readout="refusal", quantity="over_random")
     assert flat["method"] == "Newcombe" and flat["low"] < 0 < flat["high"]
+    apart = one(table, vector="mean", readout="separation_last", quantity="over_random")
+    assert apart["estimate"] == pytest.approx(0.3) and apart["n"] == 2 * N
+    kept = one(table, vector="mean", readout="separation_first", quantity="over_random")
+    assert kept["estimate"] == pytest.approx(0)
     gap = one(table, vector="instruct", readout="refusal", quantity="gap")
     assert gap["estimate"] == 1.0
 
@@ -154,7 +160,9 @@ def test_validate_extracts_what_is_not_there_and_leaves_its_tables(
     changes = select(frame(run, "effects"), vector="instruct", readout="preference")
     assert changes["estimate"].notna().all()
     drawn = {path.stem for path in (run / "figures").glob("*.json")}
-    assert drawn == {"behaviour", "compliance", "preference", "neutral", "ranking"}
+    assert drawn == {
+        "behaviour", "compliance", "preference", "neutral", "separation", "ranking"
+    }  # fmt: skip
 
     # Killed between two doses: the rest is measured, and the tables are the same.
     whole = shutil.copytree(run, tmp_path / "whole")
@@ -165,6 +173,47 @@ def test_validate_extracts_what_is_not_there_and_leaves_its_tables(
     again = start(program)
     assert again.status == OK and tables(run) == tables(whole)
     assert start(program, "--resume").loaded == ()
+
+
+def test_a_constant_vector_moves_no_separation_where_it_is_added_and_some_behind(
+    program: Program,
+) -> None:
+    """True by construction at the first steered block, where lengths are not kept."""
+    found = start(program, "--no-preserve-norm", "--layers", "0", "1")
+    assert found.status == OK, found.log
+    table = frame(program.path("v"), "conditions")
+    steered = where(table, table["vector"] != "instruct")
+    for name, spread in (("separation_first", 0.0), ("separation_last", 0.01)):
+        values = steered[name].to_numpy(float)
+        assert np.isfinite(values).all() and np.abs(values).max() <= 1
+        assert (np.ptp(values) < 1e-4) == (spread == 0.0), (name, values)
+
+
+def test_states_are_read_behind_the_push_and_tell_the_classes_apart_as_by_hand() -> None:
+    from sklearn.metrics import silhouette_score
+
+    from analyses.alignment_steering.readouts import Steered
+    from tl_geometry import sites
+    from tl_geometry.layered_steering import LayeredSteering
+    from tl_geometry.models import load_model
+    from tl_geometry.tokens import encode, pad
+
+    model: Any = load_model("pocket-mistral-base")
+    prompts = encode(model, ["a first one", "and", "another that is longer", "the last"])
+    vector = torch.zeros(2, 1, model.cfg.d_model)
+    vector[1, 0, :3] = 4.0
+    pushes = LayeredSteering(vector, (2,), keep_norm=False)
+    states = Steered(model, 3).states(pushes, prompts, (2, 4))
+    for k, ids in enumerate(prompts):
+        _, cache = model.run_with_cache(pad(model, [ids]).ids)
+        plain = cache[sites.resid_post(2)][0, -1]
+        assert np.allclose(states[2][0, k], plain, atol=1e-4)
+        assert np.allclose(states[2][1, k], plain + vector[1, 0], atol=1e-4)
+    moved = np.abs(states[4][1] - states[4][0]).max()
+    assert moved > 0.1
+    labels = [True, True, False, False]
+    here = [silhouette_score(states[2][k], labels) for k in (0, 1)]
+    assert here[0] == pytest.approx(here[1], abs=1e-5)
 
 
 def limited(act: Callable[..., Any], most: int, asked: list[int]) -> Callable[..., Any]:
@@ -188,7 +237,7 @@ def test_passes_that_memory_does_not_hold_are_halved_and_the_numbers_stay(
     assert start(program, run="roomy").status == OK
     asked: list[int] = []
     for place, name in ((readouts, "generate"), (readouts, "tail_logits"),
-                        (likelihood, "tail_logits")):  # fmt: skip
+                        (readouts, "run_until"), (likelihood, "tail_logits")):  # fmt: skip
         monkeypatch.setattr(place, name, limited(getattr(place, name), 7, asked))
     found = start(program, run="narrow")
     assert found.status == OK, found.log
