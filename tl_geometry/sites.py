@@ -78,6 +78,16 @@ def mlp_out(layer: int) -> str:
     return block(layer, "hook_mlp_out")
 
 
+def write_inputs(model: Model, layer: int) -> dict[str, str]:
+    """Component → hook of what enters the matrix that writes to the stream: `o` is given the heads,
+    `down` the inside of the MLP. A mixture of experts has no `down` of its own.
+
+    By these names and not `mlp.hook_post`, which in a mixture is the MLP's output.
+    """
+    names = {"o": block(layer, "attn.o.hook_in"), "down": block(layer, "mlp.out.hook_in")}
+    return {component: name for component, name in names.items() if has(model, name)}
+
+
 def has(model: Model, name: str) -> bool:
     return name in model.hook_dict  # type: ignore[attr-defined]  # TL has it, its protocol not
 

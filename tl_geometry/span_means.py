@@ -1,10 +1,11 @@
 """One vector a response, layer and span: the mean of block outputs over the tokens that are meant.
+And of any other hook the mean over all responses.
 
 Prompt and response are the token ids that were read and said, never text that is tokenised again:
 decoding and re-encoding moves the borders of tokens, and with them what "the first five" are.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -57,17 +58,13 @@ def span_means(
 
     ValueError for no texts, or a text without a token.
     """
-    if not texts or not all(len(text) for text in texts):
-        raise ValueError("means are taken over texts, and each needs a token at least")
+    _check(texts)
     n_layers, d = model.cfg.n_layers, model.cfg.d_model
     found = {
         span: SpanMeans(torch.empty(len(texts), n_layers, d), torch.empty(len(texts), n_layers))
         for span in spans
     }
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    for start in tqdm(range(0, len(order), batch_size), desc=title, unit="batch", leave=False):
-        rows = order[start : start + batch_size]
-        batch = pad(model, [[*texts[i].prompt, *texts[i].response] for i in rows])
+    for rows, batch in _batches(model, texts, batch_size, title):
         chosen = {span: _chosen(batch, [texts[i] for i in rows], span) for span in spans}
         readers = {
             sites.resid_post(layer): _reader(layer, torch.tensor(rows), chosen, found)
@@ -76,6 +73,58 @@ def span_means(
         with torch.inference_mode(), observed(model, readers):
             run_until(model, batch, n_layers)
     return found
+
+
+def means_at(
+    model: Model,
+    texts: Sequence[Said],
+    span: Span,
+    names: Mapping[str, str],
+    *,
+    batch_size: int = 64,
+    title: str = "responses",
+) -> dict[str, Float[Tensor, " d"]]:
+    """Key → the mean of what is at its hook: over the span's tokens, then over texts, in float64.
+
+    Every text weighs alike; what stands on several axes behind the position (heads) is put side by
+    side. Texts without a token of the span are left out. ValueError where none has one.
+    """
+    _check(texts)
+    kept = [text for text in texts if span.bounds(len(text.prompt), len(text))]
+    if not kept:
+        raise ValueError(f"none of {len(texts)} texts has a token of {span}")
+    found: dict[str, Tensor] = {}
+    for rows, batch in _batches(model, kept, batch_size, title):
+        where = _chosen(batch, [kept[i] for i in rows], span)
+        readers = {name: _adding(key, where, found) for key, name in names.items()}
+        with torch.inference_mode(), observed(model, readers):
+            run_until(model, batch, model.cfg.n_layers)
+    return {key: total / len(kept) for key, total in found.items()}
+
+
+def _check(texts: Sequence[Said]) -> None:
+    if not texts or not all(len(text) for text in texts):
+        raise ValueError("means are taken over texts, and each needs a token at least")
+
+
+def _batches(
+    model: Model, texts: Sequence[Said], size: int, title: str
+) -> Iterator[tuple[list[int], TokenBatch]]:
+    """Which texts, and their tokens: those of like length together."""
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    for start in tqdm(range(0, len(order), size), desc=title, unit="batch", leave=False):
+        rows = order[start : start + size]
+        yield rows, pad(model, [[*texts[i].prompt, *texts[i].response] for i in rows])
+
+
+def _adding(key: str, where: Tensor, found: dict[str, Tensor]) -> Reader:
+    def read(activation: Float[Tensor, "batch pos *rest"]) -> None:
+        states = activation.flatten(2).double()
+        # Not a product with the mask: padding may hold anything, also what is not finite.
+        total = torch.where(where[..., None], states, 0.0).sum(1) / where.sum(1)[:, None]
+        found[key] = found.get(key, 0.0) + total.sum(0).cpu()
+
+    return read
 
 
 def _chosen(batch: TokenBatch, texts: Sequence[Said], span: Span) -> Tensor:

@@ -56,12 +56,12 @@ def mean_column(written: Mapping[str, Float[Tensor, "d _in"]]) -> Float[Tensor, 
     It is Δ applied to an input of ones, over the number of columns. No activation is like that, and
     the basis in which a head or an MLP hands on what it has is arbitrary (turned or with signs
     flipped, the model is the same and this vector another). It is here because it was published;
-    `top_directions` and `applied` are what can be defended. ValueError if zero.
+    `top_directions` and `weight_applied` are what can be defended. ValueError if zero.
     """
     attention = [delta.mean(dim=1) for name, delta in written.items() if name == "o"]
     mlp = [delta.mean(dim=1) for name, delta in written.items() if name != "o"]
     direction = (torch.stack(attention).mean(0) + torch.stack(mlp).mean(0)) / 2
-    return _nonzero(direction, "the mean column of a difference")
+    return nonzero(direction, "the mean column of a difference")
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +85,7 @@ def top_directions(delta: Float[Tensor, "d n_in"], k: int = 5) -> TopDirections:
     the largest entry is made positive. Neighbours of nearly equal energy may be any rotation of one
     another. ValueError for a change of zero.
     """
-    _nonzero(delta, "a difference")
+    nonzero(delta, "a difference")
     if k < 1:
         raise ValueError(f"k={k} directions were asked for; it must be at least 1")
     vectors, values = _decomposed(delta, k)
@@ -99,21 +99,17 @@ def top_directions(delta: Float[Tensor, "d n_in"], k: int = 5) -> TopDirections:
     )
 
 
-def applied(
-    delta: Float[Tensor, "d n_in"],
-    mean_input: Float[Tensor, " n_in"],
-    bias: Float[Tensor, " d"] | None = None,
-) -> Float[Tensor, " d"]:
-    """What the change adds to the mean output, on inputs that stay the base model's: Δ · x̄ (+ Δb).
+def has_post_norms(base: Checkpoint, layer: int) -> bool:
+    """Whether the family normalises what a block writes: its length then hangs on each text."""
+    # The norm of that name before an MLP is no sign: only the one behind the MLP is.
+    return f"layers.{layer}.{POST_NORMS['down']}.weight" in base.stored
 
-    `mean_input` is the mean of what enters the matrix: hook_z of all heads side by side before o,
-    the MLP's hook_post before down. By linearity this is the mean of Δ · x over the texts.
-    ValueError where nothing is added.
-    """
-    added = delta @ mean_input.to(delta)
-    if bias is not None:
-        added = added + bias.to(added)
-    return _nonzero(added, "the change applied to the mean input")
+
+def nonzero(values: Tensor, name: str) -> Tensor:
+    """The values. ValueError, with what they are called, where they have no direction."""
+    if not torch.isfinite(values).all() or not values.any():
+        raise ValueError(f"{name} is zero or not finite, so it has no direction")
+    return values
 
 
 def _writes(component: str) -> bool:
@@ -131,8 +127,7 @@ def _complete(layer: int, found: dict[str, Tensor], base: Checkpoint) -> tuple[i
 
 def _reaching(base: Checkpoint, layer: int, component: str, delta: Tensor) -> Tensor:
     """The change behind the norm that some families put after the block."""
-    # The norm of that name before an MLP is no sign: only the one behind the MLP is.
-    if f"layers.{layer}.{POST_NORMS['down']}.weight" not in base.stored:
+    if not has_post_norms(base, layer):
         return delta
     norm = POST_NORMS["o" if component == "o" else "down"]
     gain = base.tensor(f"layers.{layer}.{norm}.weight")
@@ -147,9 +142,3 @@ def _decomposed(delta: Tensor, k: int) -> tuple[Tensor, Tensor]:
         torch.manual_seed(SEED)
         vectors, values, _ = torch.svd_lowrank(delta, q=k + OVERSAMPLED, niter=ITERATIONS)
     return vectors, values
-
-
-def _nonzero(values: Tensor, name: str) -> Tensor:
-    if not torch.isfinite(values).all() or not values.any():
-        raise ValueError(f"{name} is zero or not finite, so it has no direction")
-    return values

@@ -37,3 +37,6 @@ def steer_cost(plan: SteerPlan) -> Iterator[str]:
 def weights_cost(plan: WeightsPlan) -> Iterator[str]:
     names = " and ".join(model.name for model in plan.models)
     yield f"reads {names} tensor by tensor; builds neither"
+    if plan.extraction is not None:
+        base = plan.models[0].name
+        yield f"but for one pass of {base} over its own responses, for what enters its matrices"

@@ -1,8 +1,12 @@
-"""The step `weights`: norms, directions, words and trait vectors, one layer in memory at a time."""
+"""The step `weights`: norms, directions, words and trait vectors, one layer in memory at a time.
+
+Only what a change adds to activations needs the base model, which is built and gone before the
+weights are walked through (`weights_inputs`).
+"""
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -15,20 +19,25 @@ from analyses.model_diff.experiment import run as extract
 from analyses.model_diff.tables import vectors_of
 from analyses.model_diff.weights_config import Weights
 from analyses.model_diff.weights_exported import export_weights
-from analyses.model_diff.weights_plan import WeightsPlan, difference_of, make_weights_plan
+from analyses.model_diff.weights_inputs import Inputs, mean_inputs
+from analyses.model_diff.weights_plan import (
+    WEIGHTS,
+    WeightsPlan,
+    difference_of,
+    make_weights_plan,
+)
+from analyses.model_diff.weights_reading import Reading
 from analyses.model_diff.weights_summary import summarize
 from analyses.model_diff.weights_tables import Sets, weight_tables
 from analyses.results import Results
 from analyses.work import without_nan
 from tl_geometry.runs import RowLog, Run, open_run, state
 from tl_geometry.weight_delta import Difference, norms
-from tl_geometry.weight_directions import mean_column, top_directions, writers
-from tl_geometry.weight_lens import Lens, Readout, chance_peaks, logit_lens, read_readout
-from tl_geometry.weight_statistics import energy_along
+from tl_geometry.weight_directions import writers
+from tl_geometry.weight_lens import chance_peaks, read_readout
 
 log = logging.getLogger(__name__)
-WEIGHTS, DIRECTIONS, DONE = "weights", "directions", "directions done"
-MEAN_COLUMN = "mean_column"
+DIRECTIONS, DONE = "directions", "directions done"
 
 
 def run_weights(config: Weights) -> Results:
@@ -87,7 +96,8 @@ def _measure(plan: WeightsPlan, record: Run, sets: Sets) -> None:
         rows.append([*_norm_rows(difference), {"key": "norms done", "status": "ok", "reason": ""}])
     found = {"none": torch.zeros(1)}
     if plan.config.step != "norms":
-        found = _directions(plan, difference, rows, sets)
+        inputs = mean_inputs(plan, record, rows, difference)
+        found = _directions(plan, difference, rows, sets, inputs)
     record.save_arrays(WEIGHTS, DIRECTIONS, found)
     rows.append([{"key": DONE, "status": "ok", "reason": ""}])
 
@@ -101,14 +111,14 @@ def _norm_rows(difference: Difference) -> Iterator[dict[str, Any]]:
 
 
 def _directions(
-    plan: WeightsPlan, difference: Difference, rows: RowLog, sets: Sets
+    plan: WeightsPlan, difference: Difference, rows: RowLog, sets: Sets, inputs: Inputs | None
 ) -> dict[str, torch.Tensor]:
     """Kind → [layer, d]; NaN where a layer has no such direction."""
     config, n_layers = plan.config, difference.base.n_layers
     readout = read_readout(difference.base)
     chance = chance_peaks(readout, torch.Generator().manual_seed(config.seed))
     rows.append([{"key": "chance", "status": "ok", "reason": "", "peaks": chance.tolist()}])
-    reading = _Reading(plan, readout, sets)
+    reading = Reading(plan, readout, sets, inputs)
     found: dict[str, torch.Tensor] = {}
     bar = tqdm(writers(difference), total=n_layers, desc=f"{plan.name} layers", unit="layer")
     for layer, written in bar:
@@ -120,58 +130,3 @@ def _directions(
                 found.setdefault(kind, blank)[layer] = direction
         rows.append(list(reading.energies(layer, written)))
     return found
-
-
-class _Reading:
-    """What is made of one layer's changes."""
-
-    def __init__(self, plan: WeightsPlan, readout: Readout, sets: Sets) -> None:
-        self.config, self.readout, self.sets = plan.config, readout, sets
-        self.tokenizer = _tokenizer(plan)
-
-    def layer(self, layer: int, written: Mapping[str, torch.Tensor]) -> Iterator[tuple]:
-        try:
-            column = mean_column(written)
-            yield MEAN_COLUMN, column, {"status": "ok", "reason": "", **self._said(column)}
-        except ValueError as error:
-            yield MEAN_COLUMN, None, {"status": "missing", "reason": str(error)}
-        for component, delta in written.items():
-            try:
-                top = top_directions(delta, self.config.directions)
-            except ValueError as error:
-                yield f"{component} 0", None, {"status": "missing", "reason": str(error)}
-                continue
-            for k, (vector, energy) in enumerate(zip(top.vectors, top.energy, strict=True)):
-                about = {"status": "ok", "reason": "", "energy": float(energy), "noise": top.noise}
-                yield f"{component} {k}", vector, {**about, **self._said(vector)}
-
-    def _said(self, direction: torch.Tensor) -> dict[str, Any]:
-        lens: Lens = logit_lens(direction, self.readout, self.config.tokens)
-        words = self.tokenizer.convert_ids_to_tokens
-        return {
-            "norm": float(direction.norm()),
-            "peak": lens.peak,
-            "toward": words(lens.toward.tolist()),
-            "toward_logits": lens.toward_logits.tolist(),
-            "away": words(lens.away.tolist()),
-            "away_logits": lens.away_logits.tolist(),
-        }
-
-    def energies(self, layer: int, written: Mapping[str, torch.Tensor]) -> Iterator[dict[str, Any]]:
-        """How much each matrix's change writes along each trait vector of its layer."""
-        for component, delta in written.items():
-            if not delta.any():
-                continue
-            for name, vectors in self.sets.items():
-                rng = np.random.default_rng([self.config.seed, layer])
-                found = energy_along(delta.double().numpy(), vectors[layer], rng=rng)
-                key = f"energy|{layer}|{component}|{name}"
-                about = {"layer": layer, "component": component, "set": name}
-                yield {"key": key, "status": "ok", "reason": "", **about, **asdict(found)}
-
-
-def _tokenizer(plan: WeightsPlan) -> Any:
-    from transformers import AutoTokenizer
-
-    spec = plan.models[0].spec
-    return AutoTokenizer.from_pretrained(spec.source, revision=spec.revision)

@@ -14,7 +14,9 @@ from tl_geometry.runs import Spec, run_folder, run_name
 from tl_geometry.weight_delta import Difference
 from tl_geometry.weight_delta import Pair as Checkpoints
 
-VERSION = 1
+VERSION = 2
+WEIGHTS = "weights"
+"""Folder of the rows."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class WeightsPlan:
         config = self.config
         return Spec(
             analysis=ANALYSIS,
-            step="weights",
+            step=WEIGHTS,
             version=VERSION,
             model=tuple(model.identity for model in self.models),
             dtype="float32",
@@ -63,7 +65,7 @@ def make_weights_plan(config: Weights) -> WeightsPlan:
     """ValueError says what to change, or which vectors are missing."""
     config.check()
     if config.adapter or config.revisions:
-        name = (config.base or config.instruct) if config.adapter else config.instruct
+        name = (config.named[0] or config.instruct) if config.adapter else config.instruct
         (model,) = model_plans(replace(config, models=(name,)))
         if model.size is None:
             raise ValueError(f"{model.name}: {model.reason}")

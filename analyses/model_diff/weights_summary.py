@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 
 from analyses.model_diff.weights_plan import WeightsPlan
+from analyses.model_diff.weights_sentences import aligned, applied, directions, energy, over
+from analyses.model_diff.weights_tables import APPLIED, MEAN_COLUMN
 from analyses.sentences import interval, pocket_banner
-from figures.rows import absent, records, select, values_of
+from figures.rows import absent, records, select
 from tl_geometry.runs import Run, versions
 
-SIGN = 0.05
 CANNOT_SAY = (
     "The mean column is ΔW applied to an input of ones, which no activation is; the basis of heads "
     "and of an MLP's inside is arbitrary, and another basis of the same model gives another "
@@ -26,8 +27,12 @@ CANNOT_SAY = (
     "neighbouring layers are alike believe the p of cyclic shifts.",
     "Norms count numbers: a matrix twice as large changes more for the same step. The interval of "
     "the middle third resamples components, not training runs: of another run it says nothing.",
-    "A cosine between a change of weights and a trait vector says nothing of what the change does "
+    "A cosine between a singular direction and a trait vector says nothing of what the change does "
     "to activations: that depends on what enters the matrix.",
+    "`applied` is what the change of one matrix, or of the two that write in a layer, adds to the "
+    "base model's own mean output. In the tuned model other things enter, because layers in front "
+    "have changed as well: it is no difference of the two models' activations. What all texts "
+    "share is in the mean, so that little of it need have to do with a trait.",
 )
 
 
@@ -57,14 +62,20 @@ def headline(plan: WeightsPlan, tables: Mapping[str, pd.DataFrame]) -> Iterator[
     yield _largest(tables["norms"])
     yield from map(_middle, records(tables["middle"]))
     if not tables["directions"].empty:
-        yield from _directions(tables["directions"])
+        yield from directions(tables["directions"])
+        yield from applied(tables["directions"])
     if not tables["alignment"].empty:
-        yield _aligned(tables["alignment"])
-        yield from _over(tables["alignment_over_layers"])
+        yield aligned(tables["alignment"])
+        yield from over(tables["alignment_over_layers"])
     if not tables["energy"].empty:
-        yield _energy(tables["energy"])
-    if plan.extraction is None and plan.config.step in ("all", "trait_alignment"):
-        yield "No trait vectors are compared: --vectors names the run of `extract` to compare with."
+        yield energy(tables["energy"])
+    if plan.extraction is None and plan.config.step == "logit_lens":
+        yield "No change is applied to mean activations: --step all takes responses to do so."
+    elif plan.extraction is None and plan.config.step != "norms":
+        yield (
+            "No trait vectors are compared, and no change is applied to mean activations: "
+            "--vectors names the run of `extract` to compare with and to take responses from."
+        )
 
 
 def by_layer(norms: pd.DataFrame) -> dict[int, float]:
@@ -114,72 +125,21 @@ def _middle(row: Mapping[str, Any]) -> str:
     )
 
 
-def _directions(table: pd.DataFrame) -> Iterator[str]:
-    for kind in values_of(table, "kind"):
-        if not str(kind).endswith(" 0"):
-            continue
-        rows = select(table, kind=kind, status="ok")
-        if rows.empty:
-            continue
-        energy, noise = rows["energy"].to_numpy(float), rows["noise"].to_numpy(float)
-        out = int((energy > 1.1 * noise).sum())
-        loud = int((rows["p_peak"].to_numpy(float) < SIGN).sum())
-        yield (
-            f"First singular direction of Δ{str(kind).split()[0]}: {energy.min():.3f} to "
-            f"{energy.max():.3f} of the energy, a tenth or more above independent noise in {out} "
-            f"of {len(rows)} layers; in {loud} its words peak above 95 % of random directions "
-            f"(about {SIGN * len(rows):.0f} by chance)."
-        )
-
-
-def _aligned(table: pd.DataFrame) -> str:
-    clear = int((table["p_adjusted"].to_numpy(float) < SIGN).sum())
-    worst = table.loc[table["cosine"].abs().idxmax()]
-    return (
-        f"Trait vectors and directions of the change have cosines of at most "
-        f"{abs(float(worst['cosine'])):.2f} in size ({worst['kind']}, {worst['set']}, layer "
-        f"{int(worst['layer'])}; a random direction's SD is {float(worst['sd']):.3f}); "
-        f"{clear} of {len(table)} differ from random directions (Benjamini–Hochberg over all)."
-    )
-
-
-def _over(table: pd.DataFrame) -> Iterator[str]:
-    good = select(table, status="ok")
-    for kind in values_of(good, "kind"):
-        rows = select(good, kind=kind)
-        above = int((rows["p_shifted"].to_numpy(float) < SIGN).sum())
-        yield (
-            f"{kind}: mean |cosine| with the trait vector of the same layer "
-            f"{rows['matched'].min():.3f} to {rows['matched'].max():.3f} (other layers "
-            f"{rows['shuffled'].min():.3f} to {rows['shuffled'].max():.3f}, random "
-            f"{rows['random'].mean():.3f}); an alignment of layers (cyclic shifts, p < {SIGN}, not "
-            f"corrected) in {above} of {len(rows)} sets."
-        )
-
-
-def _energy(table: pd.DataFrame) -> str:
-    clear = int((table["p_adjusted"].to_numpy(float) < SIGN).sum())
-    ratio = table["share"].to_numpy(float) / table["expected"].to_numpy(float)
-    return (
-        f"Along trait vectors the changes write {np.median(ratio):.2f} times a random direction's "
-        f"share (median; {ratio.min():.2f} to {ratio.max():.2f}); {clear} of {len(table)} are "
-        "above random directions (Benjamini–Hochberg)."
-    )
-
-
 def checkpoint(tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:
     """The plan's questions behind phase 3."""
     yield "Checkpoint: after phase 3"
-    yield f"  {'Layer':<7} {'norm of Δ':<11} {'mean column':<13} {'o 0':<9} {'down 0':<9} toward"
+    kinds = {MEAN_COLUMN: "mean column", "o 0": "o 0", "down 0": "down 0", APPLIED: APPLIED}
+    heads = "".join(f"{head:<13}" for head in kinds.values())
+    yield f"  {'Layer':<7} {'norm of Δ':<11} {heads}toward (mean column)"
     table, words = tables["directions"], tables["words"]
     for layer, norm in by_layer(tables["norms"]).items():
         cells = []
-        for kind in ("mean_column", "o 0", "down 0"):
+        for kind in kinds:
             rows = records(select(table, layer=layer, kind=kind)) if len(table) else []
             peak = rows[0].get("peak") if rows else None
             cells.append("–" if absent(peak) else f"{peak:.1f}")
-        kind = {"kind": "mean_column", "side": "toward"}
-        said = select(words, layer=layer, **kind) if len(words) else words
+        column = {"kind": MEAN_COLUMN, "side": "toward"}
+        said = select(words, layer=layer, **column) if len(words) else words
         first = " ".join(str(row["token"]) for row in records(said)[:4])
-        yield f"  {layer:<7} {norm:<11.3g} {cells[0]:<13} {cells[1]:<9} {cells[2]:<9} {first}"
+        yield f"  {layer:<7} {norm:<11.3g} " + "".join(f"{cell:<13}" for cell in cells) + first
     yield "  (peak of the logit lens in standard deviations; random directions: chance_peak)"

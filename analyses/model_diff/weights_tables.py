@@ -14,7 +14,10 @@ from tl_geometry.weight_statistics import chance_cosine, layer_alignment, middle
 Sets = Mapping[str, np.ndarray]
 Row = dict[str, Any]
 MATRICES = ("q", "k", "v", "o", "gate", "up", "down")
-COMPARED = ("mean_column", "o 0", "down 0")
+APPLIED = "applied"
+"""What a change adds to the mean output of its matrix, or, by itself, of both in a layer."""
+MEAN_COLUMN = "mean_column"
+COMPARED = (MEAN_COLUMN, "o 0", "down 0", f"o {APPLIED}", f"down {APPLIED}", APPLIED)
 """Directions that are held against trait vectors."""
 
 

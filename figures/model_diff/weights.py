@@ -10,10 +10,13 @@ from figures.marks import numbers
 from figures.refusal.panels import panels, title_lines
 from figures.rows import records, select, values_of, where
 from figures.style import (
+    BLACK,
     BLUE,
     DIVERGING,
     GREEN,
     GREY,
+    ORANGE,
+    SKY,
     VERMILLION,
     Look,
     decimal,
@@ -26,6 +29,9 @@ KINDS = {
     "mean_column": Look("mean column, as published", GREY, "dot"),
     "o 0": Look("first singular direction of Δo", BLUE),
     "down 0": Look("of Δdown", VERMILLION, "dash", "square"),
+    "o applied": Look("Δo applied to mean activations", SKY, symbol="diamond"),
+    "down applied": Look("Δdown applied to them", ORANGE, "dash", "diamond"),
+    "applied": Look("both, what the layer adds", BLACK, symbol="cross"),
 }
 
 
@@ -69,6 +75,8 @@ def lens(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     figure = grid(height=380)
     for kind, look in KINDS.items():
         rows = select(table, kind=kind).sort_values("layer")
+        if rows.empty:
+            continue
         figure.add_scatter(
             x=rows["layer"].tolist(), y=numbers(rows["peak"]), mode="lines+markers",
             name=look.label, line={"color": look.colour, "dash": look.dash},

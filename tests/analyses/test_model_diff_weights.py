@@ -117,7 +117,114 @@ def test_cosines_are_with_the_vectors_of_the_same_layer(run: Path) -> None:
     assert row["cosine"] == pytest.approx(float(wanted), abs=1e-6)
     assert row["sd"] == pytest.approx(64**-0.5)
     over = frame(run, "alignment_over_layers")
-    assert len(over) == 3 * 4 and set(over["status"]) == {"ok"}
+    assert len(over) == 6 * 4 and set(over["status"]) == {"ok"}
+
+
+def _entering(model: Any, layer: int, rows: list[Any]) -> dict[str, list[torch.Tensor]]:
+    """What o and down are given at the tokens of each response, one response at a time."""
+    block = model.model.layers[layer]
+    modules = {"o": block.self_attn.o_proj, "down": block.mlp.down_proj}
+    found: dict[str, list[torch.Tensor]] = {name: [] for name in modules}
+    for name, module in modules.items():
+        module.register_forward_pre_hook(
+            lambda _, args, into=found[name], **kwargs: into.append(args[0][0])
+        )
+    for row in rows:
+        with torch.no_grad():
+            model(torch.tensor([[*row["prompt_ids"], *row["response_ids"]]]))
+    lengths = [len(row["response_ids"]) for row in rows]
+    return {
+        name: [x[-n:] for x, n in zip(given, lengths, strict=True)] for name, given in found.items()
+    }
+
+
+def test_what_is_applied_is_what_the_modules_of_both_models_put_out(run: Path) -> None:
+    """The base model's own responses go through Hugging Face one by one; both models' modules are
+    given what enters the base model's, and their mean outputs differ by what the run says."""
+    from transformers import AutoModelForCausalLM
+
+    from tl_geometry.catalogue import MODELS
+
+    base, tuned = (
+        AutoModelForCausalLM.from_pretrained(MODELS[name].source, dtype=torch.float32)
+        for name in ("pocket-llama-base", "pocket-llama")
+    )
+    log = run.parent / "vectors" / "natural" / "rows.jsonl"
+    said = [row for row in map(json.loads, log.read_text().splitlines()) if row.get("response_ids")]
+    found = load_file(run / "weights" / "artifacts" / "directions.safetensors")
+    differences = []
+    for name, given in _entering(base, 9, said).items():
+        modules = [
+            {"o": m.model.layers[9].self_attn.o_proj, "down": m.model.layers[9].mlp.down_proj}[name]
+            for m in (base, tuned)
+        ]
+        with torch.no_grad():
+            before, after = (
+                torch.stack([module(x).mean(0) for x in given]).mean(0) for module in modules
+            )
+        torch.testing.assert_close(
+            found[f"{name} applied"][9], after - before, atol=1e-5, rtol=1e-3
+        )
+        differences.append(after - before)
+    torch.testing.assert_close(found["applied"][9], sum(differences), atol=1e-5, rtol=1e-3)
+    rows = select(frame(run, "directions"), kind="applied")
+    assert set(rows["read_by"]) == {"pocket-llama-base"} and set(rows["texts"]) == {len(said)}
+
+
+def test_only_what_is_applied_needs_a_model(
+    run: Path, tmp_path: Path, caplog: Any, capsys: Any
+) -> None:
+    shutil.copytree(run.parent / "vectors", tmp_path / "vectors")
+    for step, loaded in (("norms", ()), ("logit_lens", ()), ("all", ("pocket-llama-base",))):
+        start = program(
+            "--step", step, "--vectors", "vectors", "--run", step,
+            out=tmp_path, caplog=caplog, capsys=capsys,
+        )  # fmt: skip
+        assert start.status == 0 and start.loaded == loaded
+        assert ("No change is applied to mean activations" in start.out) == (step == "logit_lens")
+
+
+def test_an_edit_of_the_base_model_is_what_is_applied(
+    run: Path, tmp_path: Path, caplog: Any, capsys: Any
+) -> None:
+    """A rank-one edit of one matrix adds along it there and nothing anywhere else."""
+    from tl_geometry.catalogue import MODELS
+
+    base, tuned = Path(MODELS["pocket-llama-base"].source), tmp_path / "edited"
+    shutil.copytree(base, tuned)
+    weights = load_file(tuned / "model.safetensors")
+    name = "model.layers.20.mlp.down_proj.weight"
+    u, v = (torch.randn(n, generator=torch.Generator().manual_seed(n)) for n in weights[name].shape)
+    weights[name] = (weights[name].float() + 0.01 * torch.outer(u, v)).to(weights[name].dtype)
+    save_file(weights, tuned / "model.safetensors", metadata={"format": "pt"})
+    shutil.copytree(run.parent / "vectors", tmp_path / "vectors")
+    start = program(
+        "--model", tuned, "--base", "pocket-llama-base", "--data", "pocket", "--vectors", "vectors",
+        "--run", "e", out=tmp_path, caplog=caplog, capsys=capsys,
+    )  # fmt: skip
+    assert start.status == 3  # the other layers have no direction, and say so
+    found = load_file(tmp_path / "e" / "weights" / "artifacts" / "directions.safetensors")
+    for kind in ("down applied", "applied"):
+        known = found[kind].isfinite().all(1).nonzero().flatten().tolist()
+        assert known == [20]
+        assert abs(float(torch.cosine_similarity(found[kind][20], u, dim=0))) >= 0.9
+
+
+def test_responses_of_another_model_are_not_what_enters_this_one(
+    run: Path, tmp_path: Path, caplog: Any, capsys: Any
+) -> None:
+    shutil.copytree(run.parent / "vectors", tmp_path / "vectors")
+    spec = json.loads((tmp_path / "vectors" / "spec.json").read_text())
+    spec["spec"]["model"][0]["revision"] = "another"
+    (tmp_path / "vectors" / "spec.json").write_text(json.dumps(spec))
+    start = program(
+        "--vectors", "vectors", "--run", "o", out=tmp_path, caplog=caplog, capsys=capsys
+    )
+    assert start.status == 3 and start.loaded == ()
+    (row,) = records(frame(tmp_path / "o", "missing"))
+    assert row["id"] == "mean inputs" and "no responses of pocket-llama-base" in row["reason"]
+    kinds = set(frame(tmp_path / "o", "directions")["kind"])
+    assert "mean_column" in kinds and not any("applied" in kind for kind in kinds)
 
 
 def test_the_middle_third_is_of_matrices_only(run: Path) -> None:
@@ -137,7 +244,7 @@ def test_the_plan_s_files_are_there(run: Path) -> None:
     lens = json.loads((place / "logit_lens.json").read_text())
     assert len(lens["3"]["mean_column"]["toward"]) == len(lens["3"]["down 0"]["away"]) == 20
     aligned = json.loads((place / "trait_alignment.json").read_text())["cosines"]
-    assert len(aligned) == 3 * 4 * 32
+    assert len(aligned) == 6 * 4 * 32
 
 
 def test_a_killed_run_ends_in_the_same_tables(
