@@ -16,11 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers.utils.import_utils import is_serve_available
 
-pytestmark = pytest.mark.skipif(
-    not is_serve_available(), reason="needs the server: pip install 'transformers[serving]'"
-)
 STARTS_WITHIN = 120
 """Seconds until the server must answer."""
 
