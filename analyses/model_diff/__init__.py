@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from analyses.model_diff.config import Extract
     from analyses.model_diff.experiment import Results, run
+    from analyses.model_diff.similarity import run_similarity
+    from analyses.model_diff.similarity_config import Similarity
     from analyses.model_diff.steer import run_steer
     from analyses.model_diff.steer_config import Steer
     from analyses.model_diff.weights import run_weights
@@ -19,13 +21,25 @@ if TYPE_CHECKING:
 _HOME = {
     "Extract": "config",
     "Results": "experiment",
+    "Similarity": "similarity_config",
     "Steer": "steer_config",
     "Weights": "weights_config",
     "run": "experiment",
+    "run_similarity": "similarity",
     "run_steer": "steer",
     "run_weights": "weights",
 }
-__all__ = ["Extract", "Results", "Steer", "Weights", "run", "run_steer", "run_weights"]
+__all__ = [
+    "Extract",
+    "Results",
+    "Similarity",
+    "Steer",
+    "Weights",
+    "run",
+    "run_similarity",
+    "run_steer",
+    "run_weights",
+]
 
 
 def __getattr__(name: str) -> Any:

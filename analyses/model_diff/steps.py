@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from analyses.model_diff.config import SEED, Diff, Extract
+from analyses.model_diff.similarity_config import Similarity
 from analyses.model_diff.steer_config import Steer
 from analyses.model_diff.weights_config import Weights
 
@@ -63,5 +64,14 @@ STEPS: Mapping[str, Step] = {
         run="weights:run_weights",
         checkpoint="weights_summary:checkpoint",
         presets=_seed(Weights()),
+    ),
+    "similarity": Step(
+        Similarity,
+        "Where are base and instruct alike on the same response, and do vectors carry over there?",
+        plan="similarity_plan:make_similarity_plan",
+        cost="similarity_plan:similarity_cost",
+        run="similarity:run_similarity",
+        checkpoint="similarity_summary:checkpoint",
+        presets=_seed(Similarity(), new_tokens=128),
     ),
 }

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import plotly.graph_objects as go
 
 from figures.drawing import Gallery, Tables, draw_all
+from figures.model_diff import similarity
 from figures.model_diff.steer import effects, trait_and_coherence
 from figures.model_diff.vectors import accuracy, agreement, lengths
 from figures.model_diff.weights import alignment, lens, norms
@@ -23,7 +24,17 @@ STEER: Gallery = {
     "trait_and_coherence": (trait_and_coherence, ("doses",)),
     "effects": (effects, ("effects",)),
 }
-OF_STEP: Mapping[str, Gallery] = {"vectors": EXTRACT, "norms": WEIGHTS, "doses": STEER}
+SIMILARITY: Gallery = {
+    "layers": (similarity.layers, ("similarity",)),
+    "positions": (similarity.positions, ("positions",)),
+    "transfer": (similarity.transfer, ("transfer", "similarity")),
+}
+OF_STEP: Mapping[str, Gallery] = {
+    "similarity": SIMILARITY,
+    "vectors": EXTRACT,
+    "norms": WEIGHTS,
+    "doses": STEER,
+}
 """A table that only one step has → the figures of that step."""
 
 
