@@ -9,8 +9,9 @@ import pandas as pd
 from analyses.alignment_steering.analysed import QUANTITIES, SIDES
 from analyses.alignment_steering.plan import Plan
 from analyses.alignment_steering.tables import agreement, mean_of
-from analyses.sentences import POCKET_BANNER
+from analyses.sentences import POCKET_BANNER, interval
 from figures.rows import records, select
+from figures.style import decimal
 from tl_geometry.catalogue import is_pocket
 from tl_geometry.runs import Run, versions
 
@@ -116,8 +117,8 @@ def said(found: Mapping[str, Any]) -> str:
         "undecided": "neither clearly agrees nor disagrees",
     }
     return (
-        f"The measured effect {words[found['verdict']]}: Kendall's τ = {found['tau']:.2f} "
-        f"[{found['low']:.2f}, {found['high']:.2f}], Spearman's ρ = {found['rho']:.2f}, "
+        f"The measured effect {words[found['verdict']]}: Kendall's τ = "
+        f"{interval(found, estimate='tau')}, Spearman's ρ = {decimal(found['rho'], 2)}, "
         f"{found['models']} models."
     )
 

@@ -184,7 +184,8 @@ def _separation(name: str, conditions: pd.DataFrame, effects: pd.DataFrame) -> s
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "−")
+    # What rounds to nothing has no sign.
+    return f"{round(value, 2) + 0.0:+.2f}".replace("-", "−")
 
 
 def _capability(capability: pd.DataFrame) -> str:
