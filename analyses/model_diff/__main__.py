@@ -15,6 +15,7 @@ import sys
 from typing import Any
 
 from analyses.cli import OK, chosen_step, log_to_terminal, parse
+from analyses.model_diff.experiment_file import write_experiment
 from analyses.model_diff.steps import STEPS, Step
 from analyses.starting import carried_out, status_of
 
@@ -39,6 +40,10 @@ def _carry_out(step: Step, config: Any) -> int:
     if config.dry_run:
         _say([f"folder {plan.folder}", *step.act("cost")(plan)])
         return OK
+    if config.write_experiment is not None:
+        from analyses.model_diff.plan import pair_of
+
+        _say([f"wrote {write_experiment(config.write_experiment, *pair_of(config).names)}"])
 
     def told(config: Any) -> Any:
         results = step.act("run")(config)

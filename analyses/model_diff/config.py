@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from analyses.cli import Common, Models
+from analyses.model_diff.experiment_file import read_experiment
 
 Method = Literal["mean_diff", "probe"]
 Data = Literal["pocket", "pv"]
@@ -20,6 +21,11 @@ class Diff(Common):
     """The instruct model; its base comes from the table of models, or from --base."""
     base: str | None = None
     """The base model, where the table does not know it: short name, hub id or folder."""
+    experiment: str | None = None
+    """Both models from experiments/NAME/config.json (or a path): its `extraction` and `application`
+    variants."""
+    write_experiment: str | None = None
+    """Write experiments/NAME/config.json of the models that are given."""
     trait: str = "sycophancy"
     """sycophancy, evil, hallucination, or the name of a folder of your own data."""
     data: Data | None = None
@@ -33,8 +39,16 @@ class Diff(Common):
     """`seed`: Llama-3.1-8B and its Instruct, with the plan's sizes."""
 
     @property
+    def named(self) -> tuple[str | None, str]:
+        """Base (None: the one that the table knows) and instruct model. ValueError as
+        `read_experiment`."""
+        if self.experiment is not None:
+            return read_experiment(self.experiment)
+        return self.base, self.models[0]
+
+    @property
     def instruct(self) -> str:
-        return self.models[0]
+        return self.named[1]
 
     def check(self) -> None:
         Common.check(self)
@@ -45,6 +59,8 @@ class Diff(Common):
                 "--revision names the commit of one model, and two are compared: give folders of "
                 "the wanted commits as --model and --base"
             )
+        if self.experiment is not None and (self.base or self.models != Diff.models):
+            raise ValueError("--experiment names both models: leave --models and --base out")
         if self.resamples < 100:
             raise ValueError(f"resamples={self.resamples}: intervals need at least 100")
 

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from safetensors.torch import save_file
 
+from analyses.model_diff.experiment_file import experiment
 from analyses.model_diff.plan import Plan, Source
 from analyses.model_diff.tables import vectors_of
 from figures.rows import records, select
@@ -19,7 +20,7 @@ CATEGORIES = "extraction"
 
 def export(plan: Plan, record: Run, table: pd.DataFrame) -> None:
     """`export/extraction/<set>/<variant>/`: responses, and a file a position, method and layer."""
-    atomic.write_json(record.folder / "export" / "config.json", experiment(plan))
+    atomic.write_json(record.folder / "export" / "config.json", experiment(*plan.pair.names))
     for source in plan.sources:
         place = record.folder / "export" / CATEGORIES / source.traits.name / source.variant
         _responses(place / "responses", plan, source, record.log(source.name).rows())
@@ -28,17 +29,6 @@ def export(plan: Plan, record: Run, table: pd.DataFrame) -> None:
             if method in plan.config.methods:
                 folder = place / "vectors" / position / "residual" / method
                 _vectors(folder, plan, source, position, method, vectors, table)
-
-
-def experiment(plan: Plan) -> dict[str, Any]:
-    """The plan's `experiments/<name>/config.json`: which variant is which model."""
-    return {
-        "defaults": {"extraction": "base", "application": "instruct"},
-        "model_variants": {
-            "base": {"model": plan.pair.base.spec.source},
-            "instruct": {"model": plan.pair.instruct.spec.source},
-        },
-    }
 
 
 def _responses(folder: Path, plan: Plan, source: Source, rows: Sequence[Mapping[str, Any]]) -> None:

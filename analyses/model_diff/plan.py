@@ -17,7 +17,9 @@ from tl_geometry.spans import Span
 ANALYSIS = "model_diff"
 VERSION = 1
 """Raised when the same settings would give other numbers."""
-OF_THE_RUN = ("run", "resume", "fresh", "skip", "export", "dry_run", "wandb", "limit")
+OF_THE_RUN = (
+    "run", "resume", "fresh", "skip", "export", "dry_run", "wandb", "limit", "write_experiment",
+)  # fmt: skip
 """Settings of one run that another must not inherit."""
 Variant = Literal["instruct", "base"]
 
@@ -46,6 +48,11 @@ class Pair:
     @property
     def pocket(self) -> bool:
         return is_pocket(self.base.spec) and is_pocket(self.instruct.spec)
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Base and instruct as another machine finds them: no path of an embedded model."""
+        return self.base.identity["source"], self.instruct.identity["source"]
 
     @property
     def identities(self) -> tuple[dict[str, str], ...]:
@@ -124,11 +131,12 @@ def extraction_of(config: Diff, vectors: str | None) -> Plan:
 
 def pair_of(config: Diff) -> Pair:
     """ValueError where a model cannot be found or read, or the two are of unlike shape."""
-    known = MODELS.get(config.instruct)
-    base = config.base or (known.base if known else None)
+    base, instruct = config.named
+    known = MODELS.get(instruct)
+    base = base or (known.base if known else None)
     if base is None:
-        raise ValueError(f"no base model of {config.instruct} is known: name it with --base")
-    found = [model_plans(replace(config, models=(name,)))[0] for name in (base, config.instruct)]
+        raise ValueError(f"no base model of {instruct} is known: name it with --base")
+    found = [model_plans(replace(config, models=(name,)))[0] for name in (base, instruct)]
     for model in found:
         if model.size is None:
             raise ValueError(f"{model.name}: {model.reason}")

@@ -1,0 +1,80 @@
+"""Combinations of two sources beside the best vector of one."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from figures.marks import bars, level_line, numbers
+from figures.rows import count, n_range, records, select
+from figures.style import BLUE, GREY, VERMILLION, finish, grid, nothing, plain, wrap
+
+SIDES = {
+    "change": ("over unsteered", GREY),
+    "over_random": ("over random vectors put together alike", BLUE),
+}
+
+
+def combinations(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
+    """Change of the trait on test questions, left of single vectors, right of combinations."""
+    table = tables["combinations"]
+    if table.empty:
+        reasons = [f"{row['id']}: {row['reason']}" for row in records(tables["missing"])]
+        return nothing("No combination was measured", "; ".join(reasons))
+    figure = grid(height=420)
+    level_line(figure, 0.0)
+    for quantity, (label, colour) in SIDES.items():
+        rows = select(table, quantity=quantity)
+        figure.add_scatter(
+            x=[wrap(plain(name), 14) for name in rows["configuration"].tolist()],
+            y=numbers(rows["estimate"]),
+            error_y=bars(rows, colour),
+            mode="markers",
+            marker={"color": colour, "size": 9},
+            name=label,
+        )
+    figure.update_yaxes(title_text="points of the trait rating")
+    verdicts = tables["strategies"]
+    better = count(verdicts["verdict"] == "higher") if len(verdicts) else 0
+    title = (
+        f"{better} of {len(verdicts)} distinct ways to put two vectors together do clearly better "
+        "than the best single one"
+    )
+    caption = (
+        "Difference of mean ratings of answers to test questions, 95 % intervals over subjects "
+        f"(n = {n_range(table)} questions), at the dose that validation questions chose. "
+        + "; ".join(f"{row['configuration']}: {row['note']}" for row in records(rows_of(table)))
+        + "."
+    )
+    return finish(figure, title, caption)
+
+
+def over_single(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
+    """H3: each distinct strategy minus the best single vector, with the margin of equivalence."""
+    table = tables["strategies"]
+    if table.empty:
+        return nothing("No strategy was compared", "no strategy had a coherent dose")
+    margin = float(table["margin"].iloc[0])
+    figure = grid(height=380)
+    level_line(figure, 0.0)
+    figure.add_hrect(y0=-margin, y1=margin, fillcolor=GREY, opacity=0.15, line_width=0)
+    figure.add_scatter(
+        x=[str(name) for name in table["strategy"]],
+        y=numbers(table["estimate"]),
+        error_y=bars(table, VERMILLION),
+        mode="markers",
+        marker={"color": VERMILLION, "size": 9},
+        showlegend=False,
+    )
+    figure.update_yaxes(title_text="points of the trait rating")
+    said = ", ".join(f"{row['strategy']} {row['verdict']}" for row in records(table))
+    caption = (
+        f"Trait on test questions minus that of the {str(table['over'].iloc[0]).lower()}, paired, "
+        f"95 % intervals over subjects (n = {n_range(table)} questions). Band: ±{margin:g} points, "
+        "within which a 90 % interval counts as equivalent."
+    )
+    return finish(figure, f"Beside the best single vector: {said}", caption)
+
+
+def rows_of(table: pd.DataFrame) -> pd.DataFrame:
+    return select(table, quantity="change")
