@@ -1,12 +1,13 @@
 """Trait vectors from base and instruct: what tells a trait from its opposite, and where?
 
-    python -m analyses.model_diff extract                        # sycophancy, an embedded pair
-    python -m analyses.model_diff extract --trait evil           # or hallucination
-    python -m analyses.model_diff extract --limit 20             # a pilot
-    python -m analyses.model_diff extract --preset seed          # Llama-3.1-8B: a GPU
+    python -m analyses.model_diff run                            # all phases, an embedded pair
+    python -m analyses.model_diff run --trait evil               # or hallucination
+    python -m analyses.model_diff extract --limit 20             # a pilot of the first phase
     python -m analyses.model_diff steer                          # does it bring the trait out?
-    python -m analyses.model_diff weights                        # what tuning changed
-    python -m analyses.model_diff weights --step norms           # only how much, and where
+    python -m analyses.model_diff combine                        # do two vectors do better?
+    python -m analyses.model_diff weights --step norms           # what tuning changed
+    python -m analyses.model_diff similarity                     # base and instruct, same response
+    python -m analyses.model_diff run --preset seed              # Llama-3.1-8B: a GPU
 
 Each step has a --help of its own.
 """
