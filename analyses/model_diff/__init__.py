@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from analyses.model_diff.calibrate import run_calibrate
+    from analyses.model_diff.calibrate_config import Calibrate
     from analyses.model_diff.combine import run_combine
     from analyses.model_diff.combine_config import Combine
     from analyses.model_diff.config import Extract
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from analyses.model_diff.whole_config import Whole
 
 _HOME = {
+    "Calibrate": "calibrate_config",
     "Combine": "combine_config",
     "Extract": "config",
     "Results": "experiment",
@@ -32,6 +35,7 @@ _HOME = {
     "Weights": "weights_config",
     "Whole": "whole_config",
     "run": "experiment",
+    "run_calibrate": "calibrate",
     "run_combine": "combine",
     "run_similarity": "similarity",
     "run_steer": "steer",
@@ -39,6 +43,7 @@ _HOME = {
     "run_whole": "whole",
 }
 __all__ = [
+    "Calibrate",
     "Combine",
     "Extract",
     "Results",
@@ -47,6 +52,7 @@ __all__ = [
     "Weights",
     "Whole",
     "run",
+    "run_calibrate",
     "run_combine",
     "run_similarity",
     "run_steer",

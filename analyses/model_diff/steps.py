@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
+from analyses.model_diff.calibrate_config import Calibrate
 from analyses.model_diff.config import SEED, Diff, Extract
 from analyses.model_diff.similarity_config import Similarity
 from analyses.model_diff.steer_config import Steer
@@ -73,5 +74,14 @@ STEPS: Mapping[str, Step] = {
         run="similarity:run_similarity",
         checkpoint="similarity_summary:checkpoint",
         presets=_seed(Similarity(), new_tokens=128),
+    ),
+    "calibrate": Step(
+        Calibrate,
+        "How well does a judge agree with the embedded world's rule?",
+        plan="calibrate_plan:make_calibrate_plan",
+        cost="calibrate_plan:calibrate_cost",
+        run="calibrate:run_calibrate",
+        checkpoint="calibrate_summary:checkpoint",
+        presets={},
     ),
 }

@@ -10,12 +10,12 @@ from accelerate.utils.memory import clear_device_cache
 from safetensors.torch import load_file
 from torch import Tensor
 
+from analyses.model_diff.extracted import recorded, responses_of
 from analyses.model_diff.plan import Source
 from analyses.model_diff.weights_plan import WEIGHTS, WeightsPlan
 from analyses.requested import load
 from analyses.work import halved
 from tl_geometry.runs import RowLog, Run
-from tl_geometry.runs.folders import SPEC, read_json, slug
 from tl_geometry.sites import write_inputs
 from tl_geometry.span_means import Said, means_at
 from tl_geometry.spans import Span
@@ -85,7 +85,7 @@ def _own_responses(plan: WeightsPlan, difference: Difference) -> Source:
             f"{difference.base.model_type} normalises what a block writes: what a change adds is "
             "not linear in it"
         )
-    made_by = read_json(plan.extraction.folder / SPEC)["spec"]["model"]
+    made_by = recorded(plan.extraction)["spec"]["model"]
     for source in plan.extraction.sources:
         if made_by[source.variant == "instruct"] == base.identity:
             return source
@@ -97,12 +97,8 @@ def _own_responses(plan: WeightsPlan, difference: Difference) -> Source:
 
 def _said(plan: WeightsPlan, source: Source) -> list[Said]:
     assert plan.extraction is not None
-    rows = RowLog(plan.extraction.folder / slug(source.name) / "rows.jsonl").rows()
-    return [
-        Said(tuple(row["prompt_ids"]), tuple(row["response_ids"]))
-        for row in rows
-        if row.get("response_ids")
-    ]
+    rows = responses_of(plan.extraction, source)
+    return [Said(tuple(row["prompt_ids"]), tuple(row["response_ids"])) for row in rows]
 
 
 def _read(plan: WeightsPlan, source: Source, said: list[Said]) -> dict[str, Tensor]:

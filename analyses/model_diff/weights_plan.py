@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from analyses.model_diff.extracted import recorded
 from analyses.model_diff.plan import ANALYSIS, Pair, Plan, extraction_of, pair_of
 from analyses.model_diff.weights_config import Weights
 from analyses.requested import ModelPlan, model_plans
@@ -42,7 +43,7 @@ class WeightsPlan:
             version=VERSION,
             model=tuple(model.identity for model in self.models),
             dtype="float32",
-            prompts_hash=self.extraction.spec.key if self.extraction else "",
+            prompts_hash=recorded(self.extraction)["key"] if self.extraction else "",
             parameters={
                 "step": config.step,
                 "adapter": config.adapter and Path(config.adapter).name,

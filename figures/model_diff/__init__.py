@@ -6,6 +6,7 @@ import plotly.graph_objects as go
 
 from figures.drawing import Gallery, Tables, draw_all
 from figures.model_diff import similarity
+from figures.model_diff.calibrate import ratings
 from figures.model_diff.steer import effects, trait_and_coherence
 from figures.model_diff.vectors import accuracy, agreement, lengths
 from figures.model_diff.weights import alignment, lens, norms
@@ -29,7 +30,9 @@ SIMILARITY: Gallery = {
     "positions": (similarity.positions, ("positions",)),
     "transfer": (similarity.transfer, ("transfer", "similarity")),
 }
+CALIBRATE: Gallery = {"ratings": (ratings, ("ratings",))}
 OF_STEP: Mapping[str, Gallery] = {
+    "calibration": CALIBRATE,
     "similarity": SIMILARITY,
     "vectors": EXTRACT,
     "norms": WEIGHTS,

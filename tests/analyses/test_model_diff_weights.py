@@ -227,6 +227,23 @@ def test_responses_of_another_model_are_not_what_enters_this_one(
     assert "mean_column" in kinds and not any("applied" in kind for kind in kinds)
 
 
+def test_vectors_of_two_runs_make_two_runs(run: Path, tmp_path: Path) -> None:
+    """Whatever their settings were: what is compared with is in the key."""
+    from analyses.model_diff import Weights
+    from analyses.model_diff.weights_plan import make_weights_plan
+
+    for name in ("vectors", "other"):
+        shutil.copytree(run.parent / "vectors", tmp_path / name)
+    for file in ("spec.json", "summary.json"):
+        path = tmp_path / "other" / file
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"key": "0" * 64}))
+    folders = [
+        make_weights_plan(Weights(vectors=name, out=tmp_path)).folder
+        for name in ("vectors", "other")
+    ]
+    assert folders[0] != folders[1]
+
+
 def test_the_middle_third_is_of_matrices_only(run: Path) -> None:
     (row,) = records(frame(run, "middle"))
     assert set(row["components"].split()) == {"q", "k", "v", "o", "gate", "up", "down"}

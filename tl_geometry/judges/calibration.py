@@ -7,6 +7,7 @@ may order perfectly. Agreement is with the reference, which is no truth either.
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -124,17 +125,25 @@ def table(judges: Mapping[str, Calibration]) -> pd.DataFrame:
 
 def report(judges: Mapping[str, Calibration]) -> str:
     """The table as text, a line a judge, to print."""
-    lines = [f"{'judge':<20}{'Spearman':<24}{'MAE':<24}{'bias':<24}{'n':>5}{'missing':>9}"]
-    for name, found in judges.items():
-        cells = "".join(f"{_cell(x):<24}" for x in (found.spearman, found.mae, found.bias))
-        lines.append(f"{name:<20}{cells}{found.n:>5}{found.n_missing:>9}")
-        lines += [f"  {found.spearman.reason}"] if found.spearman.reason else []
+    return report_of(table(judges))
+
+
+def report_of(found: pd.DataFrame) -> str:
+    """`report` of a `table` that was kept."""
+    wide = max([18, *map(len, found["judge"])]) + 2
+    lines = [f"{'judge':<{wide}}{'Spearman':<24}{'MAE':<24}{'bias':<24}{'n':>5}{'missing':>9}"]
+    for name, rows in found.groupby("judge", sort=False):
+        by_measure = rows.set_index("measure").to_dict("index")
+        order = by_measure["spearman"]
+        cells = "".join(f"{_cell(by_measure[m]):<24}" for m in ("spearman", "mae", "bias"))
+        lines.append(f"{name!s:<{wide}}{cells}{order['n']:>5}{order['n_missing']:>9}")
+        lines += [f"  {order['reason']}"] if order["reason"] else []
     return "\n".join(lines)
 
 
-def _cell(value: Interval) -> str:
-    if np.isnan(value.estimate):
+def _cell(row: Mapping[Any, Any]) -> str:
+    if np.isnan(row["estimate"]):
         return "missing"
-    if value.status == "missing":
-        return f"{value.estimate:.2f}"
-    return f"{value.estimate:.2f} [{value.low:.2f}, {value.high:.2f}]"
+    if row["status"] == "missing":
+        return f"{row['estimate']:.2f}"
+    return f"{row['estimate']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
