@@ -11,7 +11,8 @@ import pytest
 from pages import ROOT, command_problem, commands, link_problem, links
 
 NOTEBOOKS = tuple(sorted((ROOT / "notebooks").glob("*.ipynb")))
-SETTINGS = {"Config", "Extract", "Validate", "Transfer"}
+SETTINGS = {"Config", "Extract", "Validate", "Transfer", "Steer", "Combine", "Weights"}
+SETTINGS |= {"Similarity"}
 LOGIC = (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.For, ast.While, ast.If, ast.Try,
          ast.ListComp, ast.DictComp, ast.SetComp, ast.GeneratorExp)  # fmt: skip
 
@@ -32,7 +33,7 @@ def source(cell: dict[str, Any]) -> str:
 
 def test_the_notebooks_are_there() -> None:
     names = ["01_quickstart", "02_homeostasis", "03_cross_architecture", "04_refusal"]
-    names += ["05_alignment", "06_alignment_steering"]
+    names += ["05_alignment", "06_alignment_steering", "07_model_diff"]
     assert [path.stem for path in NOTEBOOKS] == names
 
 
