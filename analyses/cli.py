@@ -167,7 +167,7 @@ def _without_commas(args: list[str]) -> list[str]:
     the value of every option that takes one."""
     lists = {"--models", "--model", "--conditions", "--export", "--methods", "--doses"}
     lists |= {"--depths", "--low-depths", "--search-depths", "--pool", "--layers"}
-    lists |= {"--pairs", "--lambdas"}
+    lists |= {"--pairs", "--lambdas", "--coefficients", "--steered"}
     result: list[str] = []
     inside = False
     for arg in args:

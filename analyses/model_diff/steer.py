@@ -5,6 +5,7 @@ import time
 
 from analyses.model_diff.experiment import run as extract
 from analyses.model_diff.steer_config import Steer
+from analyses.model_diff.steer_exported import export
 from analyses.model_diff.steer_plan import make_steer_plan
 from analyses.model_diff.steer_summary import summarize
 from analyses.model_diff.steer_tables import Tested, chosen_of, steer_tables, wanted
@@ -35,11 +36,13 @@ def run_steer(config: Steer) -> Results:
         steering = Steering(plan, record, model, judge_of(plan, model))
         scores = steering.searched()
         chosen = chosen_of(steering, scores)
-        asked = wanted(chosen)
+        asked = wanted(steering, chosen)
         rated = dict(zip(asked, steering.rated(asked, "test", "chosen"), strict=True))
-        tables = steer_tables(steering, scores, chosen, Tested(plan, rated))
+        tested = Tested(plan, rated)
+        tables = steer_tables(steering, scores, chosen, tested)
         for name, table in tables.items():
             record.write_table(name, table)
+        export(steering, scores, list(dict.fromkeys(chosen.values())), tested)
         summary = summarize(steering, tables, seconds=time.monotonic() - began)
         record.write_json("summary.json", summary)
         redraw(record.folder, config.export)

@@ -4,15 +4,19 @@ along the same path."""
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
+from typing import Literal
+
+Positions = Literal["all", "prompt", "generated"]
 
 
 @dataclass(frozen=True)
 class Place:
-    """One set of vectors at one layer."""
+    """One set of vectors at one layer, added to one kind of tokens."""
 
     set: str
     """`<source> <position> <method>`; method may be `random` or `shuffled`."""
     layer: int
+    steered: Positions = "all"
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,8 @@ class Condition:
 
     @property
     def key(self) -> str:
-        return f"{self.place.set}|{self.place.layer}|{self.dose!r}"
+        kind = "" if self.place.steered == "all" else f"|{self.place.steered}"
+        return f"{self.place.set}|{self.place.layer}|{self.dose!r}{kind}"
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,21 @@ Scores = Mapping[Condition, Score]
 
 def grid(places: Sequence[Place], doses: Sequence[float]) -> list[Condition]:
     return [Condition(place, dose) for place in places for dose in sorted(doses)]
+
+
+def climbed(
+    places: Sequence[Place], scores: Scores, doses: Sequence[float], threshold: float
+) -> list[Condition]:
+    """The next dose of the grid at each place, from the least up, until answers fall apart: behind
+    that dose they would have to be mended by more of what broke them."""
+    found = []
+    for place in places:
+        for condition in grid([place], doses):
+            if condition not in scores:
+                found.append(condition)
+            if condition not in scores or scores[condition].coherence < threshold:
+                break
+    return found
 
 
 def bisected(places: Sequence[Place], scores: Scores, threshold: float) -> list[Condition]:
@@ -69,9 +89,15 @@ def first_incoherent(place: Place, scores: Scores, threshold: float) -> float | 
 
 def best(places: Sequence[Place], scores: Scores, threshold: float) -> Condition | None:
     """Highest mean trait at a coherence of the threshold or more; of equals the smaller dose, then
-    the earlier layer. None where nothing is coherent enough."""
+    the earlier layer, then the kind of tokens by its name. None where nothing is coherent
+    enough."""
     kept = [c for p in places for c in _of(p, scores) if scores[c].coherence >= threshold]
-    return min(kept, key=lambda c: (-scores[c].trait, c.dose, c.place.layer), default=None)
+
+    def order(condition: Condition) -> tuple[float, float, int, str]:
+        place = condition.place
+        return -scores[condition].trait, condition.dose, place.layer, place.steered
+
+    return min(kept, key=order, default=None)
 
 
 def front(places: Sequence[Place], scores: Scores) -> list[Condition]:

@@ -11,17 +11,33 @@ from figures.rows import absent, records, select, values_of
 from tl_geometry.runs import versions
 
 WANTED = 30.0
+TOKENS = {"all": "all tokens", "prompt": "tokens of the prompt", "generated": "of the answer"}
 CANNOT_SAY = (
     "Layer and dose are chosen on validation questions and reported on test questions; the highest "
     "of many validation means is too high by being chosen, the test mean is not.",
     "Random and shuffled vectors get the same search. `over_random` is at the vector's own layer "
-    "and dose, `over_best_random` against the random vector's own best; one vector of each was "
-    "drawn a source and position, so they stand for a few random directions, not for all.",
+    "and dose, where the mean of several random vectors is taken; `over_best_random` is against "
+    "the one random vector that was searched, at its own best: a few directions, not all.",
     "Scores belong to their judge: differences between judges are tens of points. The embedded "
     "world's rule knows its grammar and gives 0 or 100.",
-    "A vector is added at one block's output, to every token of prompt and answer but padding.",
-    "Intervals are over subjects of questions, at fixed weights, vectors and judge.",
+    "A vector is added at one block's output, at every token that was asked for but padding.",
+    "Intervals are over subjects of questions, at fixed weights, vectors and judge. Where every "
+    "question changes alike there is nothing to resample, and Newcombe's interval stands instead.",
 )
+H1_SAYS: Mapping[str, Mapping[str, str]] = {
+    "natural over random": {
+        "higher": "they transfer",
+        "lower": "they bring out less of it than random vectors",
+        "equivalent": "no transfer: equivalent to random vectors within {margin:g} points",
+        "undecided": "undecided",
+    },
+    "natural over instruction": {
+        "higher": "they are more effective than instruction vectors",
+        "lower": "they are less effective than instruction vectors",
+        "equivalent": "as effective, within {margin:g} points",
+        "undecided": "undecided, neither different nor equivalent within {margin:g} points",
+    },
+}
 
 
 def summarize(
@@ -52,17 +68,24 @@ def headline(steering: Steering, tables: Mapping[str, pd.DataFrame]) -> Iterator
     config, effects = steering.plan.config, tables["effects"]
     mine = select(effects, threshold=config.coherence) if len(effects) else effects
     over = select(mine, quantity="over_random") if len(mine) else mine
-    good = [row for row in records(over) if not absent(row["low"]) and row["low"] > 0]
+    good = [row for row in records(over) if row["low"] > 0]
     strong = [row for row in good if row["estimate"] >= WANTED]
     yield (
-        f"{config.trait}: at a coherence of {config.coherence:g} or more, {len(strong)} of "
+        f"{_trait(steering)}: at a coherence of {config.coherence:g} or more, {len(strong)} of "
         f"{len(over)} sets of vectors raise the trait on test questions by {WANTED:g} points or "
-        f"more over a random vector at the same layer and dose ({len(good)} have an interval "
+        f"more over random vectors at the same layer and dose ({len(good)} have an interval "
         "above 0)."
     )
+    yield _first(tables["natural_vectors"])
+    yield _positions(tables["positions"], config.margin)
     for row in records(over):
         yield _set(row, mine)
-    yield _positions(tables["positions"])
+
+
+def _trait(steering: Steering) -> str:
+    plan = steering.plan
+    other = plan.extraction.config.trait
+    return plan.config.trait if other == plan.config.trait else f"{plan.config.trait} by {other}"
 
 
 def _set(row: Mapping[str, Any], effects: pd.DataFrame) -> str:
@@ -71,32 +94,51 @@ def _set(row: Mapping[str, Any], effects: pd.DataFrame) -> str:
         return interval(rows[0], digits=0) if rows else "undefined (the control has none)"
 
     return (
-        f"{row['set']}: block {row['layer']:.0f}, {row['dose']:.2f} of the residual stream's "
-        f"length: trait {row['test_trait']:.0f} at coherence {row['test_coherence']:.0f} on test "
-        f"questions; {found('change')} over unsteered, {found('over_random')} over a random vector "
-        f"there, {found('over_best_random')} over the random vector's own best, "
-        f"{found('over_best_shuffled')} over shuffled labels' best."
+        f"{row['set']}: block {row['layer']:.0f}, {TOKENS[row['steered']]}, {row['dose']:.2f} of "
+        f"the residual stream's length: trait {row['test_trait']:.0f} at coherence "
+        f"{row['test_coherence']:.0f} on test questions; {found('change')} over unsteered, "
+        f"{found('over_random')} over random vectors there, {found('over_best_random')} over the "
+        f"random vector's own best, {found('over_best_shuffled')} over shuffled labels' best."
     )
 
 
-def _positions(table: pd.DataFrame) -> str:
-    if table.empty:
-        return "Does the position matter? No source has two positions to compare."
-    clear = int((table["p_adjusted"].to_numpy(float) < 0.05).sum())
-    said = "; ".join(
-        f"{row['a']} − {row['b']}: {interval(row, digits=0)}" for row in records(table)
-    )
-    verdict = "Yes" if clear else "Not shown"
+def _first(table: pd.DataFrame) -> str:
+    """H1: do natural vectors transfer, and are they less effective?"""
+    said = []
+    for row in records(table):
+        if row["status"] != "ok":
+            said.append(f"{row['quantity']}: undecided ({row['reason']})")
+            continue
+        verdict = H1_SAYS[row["quantity"]][row["verdict"]].format(margin=row["margin"])
+        said.append(f"{row['a']} over {row['b']}: {interval(row, digits=0)}, {verdict}")
     return (
-        f"Does the position matter? {verdict}: {clear} of {len(table)} comparisons of one source "
-        f"and method, each at its own best, are clear (Benjamini–Hochberg): {said}."
+        "H1, natural vectors (read in the base model) transfer to the instruct model but are less "
+        f"effective. Of each source the set that validation put first: {'; '.join(said)}."
+    )
+
+
+def _positions(table: pd.DataFrame, margin: float) -> str:
+    start = "H2, the position that a vector is read at matters:"
+    if table.empty:
+        return f"{start} no source has two positions to compare."
+    clear = len(select(table, verdict=("higher", "lower")))
+    same = len(select(table, verdict="equivalent"))
+    said = "; ".join(
+        f"{row['a']} − {row['b']}: {interval(row, digits=0)}, {row['verdict']}"
+        for row in records(table)
+    )
+    return (
+        f"{start} of {len(table)} comparisons of one source and method, each at its own best, "
+        f"{clear} are clear (Benjamini–Hochberg), {same} equivalent within {margin:g} points and "
+        f"{len(table) - clear - same} undecided: {said}."
     )
 
 
 def checkpoint(tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:
     """The plan's table behind step 1a, on test questions."""
     yield "Checkpoint: after phase 1"
-    yield f"  {'set':<36} {'layer':<6} {'Δ at ≥ 80':<11} {'Δ at ≥ 70':<11} below 80 from dose"
+    head = f"{'layer':<6} {'tokens':<10} {'Δ at ≥ 80':<11} {'Δ at ≥ 70':<11} below 80 from dose"
+    yield f"  {'set':<36} {head}"
     table = tables["effects"]
     if table.empty:
         return
@@ -106,4 +148,5 @@ def checkpoint(tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:
         cells = [f"{rows[t]['estimate']:.0f}" if t in rows else "none" for t in (80.0, 70.0)]
         one = rows.get(70.0) or next(iter(rows.values()))
         edge = "–" if absent(one["incoherent_from"]) else f"{one['incoherent_from']:.2f}"
-        yield f"  {name!s:<36} {one['layer']:<6.0f} {cells[0]:<11} {cells[1]:<11} {edge}"
+        where = f"{one['layer']:<6.0f} {one['steered']:<10}"
+        yield f"  {name!s:<36} {where} {cells[0]:<11} {cells[1]:<11} {edge}"

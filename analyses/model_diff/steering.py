@@ -7,13 +7,14 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
+from jaxtyping import Float
 from torch import Tensor
 
+from analyses.model_diff.steer_judge import judge_of as judge_of
 from analyses.model_diff.steer_plan import SteerPlan
-from analyses.model_diff.steer_search import Condition, Place, Score, bisected, grid
-from analyses.model_diff.tables import vectors_of
-from analyses.model_diff.vectors import RANDOM, SHUFFLED
+from analyses.model_diff.steer_search import Condition, Place, Score, bisected, climbed
+from analyses.model_diff.steer_vectors import Stack, further_random, unit_vectors
+from analyses.model_diff.steer_walk import next_step
 from analyses.work import work_off
 from tl_geometry.conditions import Condition as Steered
 from tl_geometry.conditions import answers
@@ -29,6 +30,8 @@ from tl_geometry.tokens import encode_requests
 log = logging.getLogger(__name__)
 ROWS = 320
 """Rows a pass: conditions times questions."""
+JUDGED = 16
+"""Conditions that are rated together."""
 ANSWERS, NONE = "answers", "none"
 UNSTEERED = Condition(Place(NONE, 0), 0.0)
 
@@ -43,20 +46,17 @@ class Steering:
     judge: TraitJudge
 
     @cached_property
-    def vectors(self) -> dict[str, Tensor]:
-        """`<source> <position> <method>` → unit vectors, [layer, d]."""
-        extraction = self.plan.extraction
-        found = {}
-        for source in extraction.sources:
-            for name, stack in vectors_of(extraction.folder, source.name).items():
-                position, _, method = name.partition("|")
-                if method in (*extraction.config.methods, RANDOM, SHUFFLED):
-                    place = f"{source.name} {Span.from_folder(position)} {method}"
-                    found[place] = stack / stack.norm(dim=-1, keepdim=True)
-        return found
+    def vectors(self) -> dict[str, Stack]:
+        """`<source> <position> <method>` → unit vectors; what is searched, controls among them."""
+        return unit_vectors(self.plan)
 
     @cached_property
-    def norms(self) -> Tensor:
+    def draws(self) -> dict[str, Stack]:
+        """Further random vectors, compared with and never searched."""
+        return dict(further_random(self.plan, *next(iter(self.vectors.values())).shape))
+
+    @cached_property
+    def norms(self) -> Float[Tensor, " layer"]:
         """Mean length of the steered model's own states at the tokens of its unsteered answers to
         validation questions, by layer: what a dose is a share of."""
         from tl_geometry.span_means import Said, span_means
@@ -70,17 +70,44 @@ class Steering:
 
     @property
     def places(self) -> list[Place]:
-        return [Place(name, layer) for name in self.vectors for layer in self.plan.layers]
+        kinds, layers = dict.fromkeys(self.plan.config.steered), self.plan.layers
+        return [Place(n, layer, kind) for n in self.vectors for kind in kinds for layer in layers]
 
     def searched(self) -> dict[Condition, Score]:
-        """The grid, then bisections, on validation questions."""
+        """All conditions that were tried on validation questions, the unsteered model first."""
         config = self.plan.config
         found = self.scored([UNSTEERED], "validation")
-        found |= self.scored(grid(self.places, config.doses), "validation", "grid")
+        if config.coefficients:
+            return found | self.scored(self._coefficients(), "validation", "coefficients")
+        if config.search == "walk":
+            return self._walked(found)
+        for k in range(len(set(config.doses))):
+            asked = climbed(self.places, found, config.doses, config.coherence)
+            found |= self.scored(asked, "validation", f"dose {k + 1}")
         for k in range(config.bisections):
             asked = bisected(self.places, found, config.coherence)
             found |= self.scored(asked, "validation", f"bisection {k + 1}")
         return found
+
+    def _walked(self, found: dict[Condition, Score]) -> dict[Condition, Score]:
+        walk, threshold = self.plan.walk, self.plan.config.coherence
+        for k in range(walk.steps):
+            asked = next_step(self.places, found, threshold, walk)
+            found |= self.scored(asked, "validation", f"step {k + 1}")
+        return found
+
+    def _coefficients(self) -> list[Condition]:
+        return [
+            Condition(place, c / float(self.norms[place.layer]))
+            for place in self.places
+            for c in sorted(set(self.plan.config.coefficients))
+        ]
+
+    def coefficient(self, condition: Condition) -> float:
+        """The dose as a multiple of the unit vector, which is how the plan writes it."""
+        if condition == UNSTEERED:
+            return 0.0
+        return condition.dose * float(self.norms[condition.place.layer])
 
     def scored(
         self, conditions: Sequence[Condition], part: str, title: str = ""
@@ -99,23 +126,35 @@ class Steering:
         fingerprint, so that another one reads the same answers anew."""
         said = self.answered(conditions, part, title)
         log_of = self.record.log(f"judge {self.judge.fingerprint[:8]}")
-        items = {f"{part}|{c.key}": row for c, row in zip(conditions, said, strict=True)}
+        items = {key(part, c): row for c, row in zip(conditions, said, strict=True)}
         questions = self._questions(part)
 
         def measure(batch: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-            return [self._judged(questions, row) for row in batch]
+            return self._judged(questions, batch)
 
         phase = _phase(self.judge.fingerprint[:8], items)
         return work_off(
-            self.record, log_of, phase, items, 8, measure, unit="condition", title=f"judge {title}"
-        )
+            self.record, log_of, phase, items, JUDGED, measure, unit="condition",
+            title=f"judge {title}",
+        )  # fmt: skip
 
-    def _judged(self, questions: Sequence[str], row: Mapping[str, Any]) -> Mapping[str, Any]:
-        texts = [answer["text"] for answer in row["answers"]]
-        traits = self.plan.traits
-        trait = self.judge.trait(self.plan.config.trait, traits.definition, questions, texts)
-        sound = self.judge.coherence(questions, texts)
-        return {"status": "ok", "reason": "", "trait": _said(trait), "coherence": _said(sound)}
+    def _judged(
+        self, questions: Sequence[str], rows: Sequence[Mapping[str, Any]]
+    ) -> list[Mapping[str, Any]]:
+        """An answer that several conditions give to a question is rated once: low doses change
+        little, and the judge costs as much as the answer."""
+        said = [list(zip(questions, _texts(row), strict=True)) for row in rows]
+        pairs = list(dict.fromkeys(pair for row in said for pair in row))
+        asked, texts = [q for q, _ in pairs], [text for _, text in pairs]
+        traits, name = self.plan.traits, self.plan.config.trait
+        trait = self.judge.trait(name, traits.definition, asked, texts)
+        sound = self.judge.coherence(asked, texts)
+        rated = {pair: both for pair, *both in zip(pairs, trait, sound, strict=True)}
+        return [
+            {"status": "ok", "reason": "", "trait": _said([rated[pair][0] for pair in row]),
+             "coherence": _said([rated[pair][1] for pair in row])}
+            for row in said
+        ]  # fmt: skip
 
     def answered(
         self, conditions: Sequence[Condition], part: str, title: str = ""
@@ -130,7 +169,7 @@ class Steering:
             )  # fmt: skip
             return [self._answers(rows) for rows in said]
 
-        items = {f"{part}|{c.key}": c for c in conditions}
+        items = {key(part, c): c for c in conditions}
         size = max(1, (self.plan.config.batch_size or ROWS) // len(questions))
         rows = work_off(
             self.record, self.record.log(ANSWERS), _phase(title, items), items, size,
@@ -150,18 +189,27 @@ class Steering:
     def _steered(self, condition: Condition) -> Steered:
         if condition == UNSTEERED:
             return Steered()
-        layer = condition.place.layer
-        unit = self.vectors[condition.place.set][layer]
-        length = condition.dose * float(self.norms[layer])
-        return Steered(unit * length, layer, "layer", "all")
+        name, layer = condition.place.set, condition.place.layer
+        unit = (self.vectors[name] if name in self.vectors else self.draws[name])[layer]
+        vector = unit * self.coefficient(condition)
+        return Steered(vector, layer, "layer", condition.place.steered)
 
     def _questions(self, part: str) -> tuple[str, ...]:
         return self.plan.validation if part == "validation" else self.plan.test
 
 
+def key(part: str, condition: Condition) -> str:
+    """Of a row: one condition on one half of the questions."""
+    return f"{part}|{condition.key}"
+
+
 def _phase(title: str, items: Mapping[str, Any]) -> str:
     """A cut into batches is kept by its phase's name; another judge chooses other conditions."""
     return f"{title} {digest(*items):016x}"
+
+
+def _texts(row: Mapping[str, Any]) -> list[str]:
+    return [answer["text"] for answer in row["answers"]]
 
 
 def _said(ratings: Sequence[Rating]) -> list[dict[str, Any]]:
@@ -173,33 +221,3 @@ def _mean(row: Mapping[str, Any], what: str) -> float:
     if gone := [rating["reason"] for rating in row[what] if rating["value"] is None]:
         raise RuntimeError(f"the judge left {len(gone)} of {len(values)} unrated: {gone[0]}")
     return float(np.mean(values))
-
-
-def judge_of(plan: SteerPlan, model: Model) -> TraitJudge:
-    """The embedded world's rules with this model's own likelihoods, or the judge that is named.
-
-    Raises what loading or reaching that judge raises.
-    """
-    config = plan.config
-    if config.judge_model is None:
-        return _pocket_rule(plan, model)
-    from tl_geometry.judges.local_numbers import local_number_judge
-    from tl_geometry.judges.server_numbers import server_number_judge
-    from tl_geometry.judges.trait_scores import RubricJudge
-
-    if config.judge_url:
-        return RubricJudge(server_number_judge(config.judge_model, config.judge_url))  # pyright: ignore[reportReturnType] # its fingerprint is cached
-    return RubricJudge(local_number_judge(config.judge_model))  # pyright: ignore[reportReturnType] # its fingerprint is cached
-
-
-def _pocket_rule(plan: SteerPlan, model: Model) -> TraitJudge:
-    from tl_geometry.judges.pocket_rule import PocketRule, Unsteered
-    from tl_geometry.judges.quality import nll_band
-    from tl_geometry.likelihood import answer_nll
-
-    with torch.inference_mode():
-        ids = encode_requests(model, plan.traits.validation)
-        said = answers(model, ids, [Steered()], max_new_tokens=plan.config.new_tokens)[0]
-    band = nll_band(answer_nll(model, ids, said))
-    name = plan.extraction.pair.instruct.revision
-    return PocketRule(Unsteered(model, (round(band[0], 6), round(band[1], 6)), name))  # pyright: ignore[reportReturnType] # its fingerprint is cached

@@ -1,21 +1,29 @@
 """Trait against coherence: everything that was tried, and what was chosen."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from figures.marks import bars, level_line, numbers
+from figures.marks import bars, numbers
 from figures.refusal.panels import panels, title_lines
 from figures.rows import n_range, records, select, values_of, where
-from figures.style import BLUE, GREY, VERMILLION, finish, grid, plain, wrap
+from figures.style import BLUE, GREY, VERMILLION, finish, grid, plain
 
-COLOURS = {"mean_diff": BLUE, "probe": VERMILLION, "random": GREY, "shuffled": "#CCCCCC"}
+COLOURS = {"mean_diff": BLUE, "probe": VERMILLION, "random": GREY, "shuffled": "#BBBBBB"}
 NAMES = {"random": "random vector", "shuffled": "shuffled labels"}
+SYMBOLS = {"all": "circle", "prompt": "diamond", "generated": "triangle-up"}
+TOKENS = {"all": "all tokens", "prompt": "tokens of the prompt", "generated": "of the answer"}
+SOUND = 70.0
+COMPARED = (
+    ("change", GREY, "over unsteered", 0.14),
+    ("over_random", BLUE, "over random vectors there", -0.14),
+)
 
 
 def trait_and_coherence(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
-    """One panel a source and position."""
+    """One panel a source and position; a line joins what nothing beats in both."""
     table = where(tables["doses"], tables["doses"]["set"] != "none")
     parts = [str(name).rpartition(" ") for name in values_of(table, "set")]
     places = list(dict.fromkeys(place for place, _, _ in parts))
@@ -24,34 +32,75 @@ def trait_and_coherence(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
         row, col = place.at[k]
         for method, colour in COLOURS.items():
             rows = select(table, set=f"{name} {method}")
-            if rows.empty:
-                continue
-            hover = [
-                f"layer {r['layer']}, dose {r['dose']:.2f}: trait {r['trait']:.0f}, coherence "
-                f"{r['coherence']:.0f}"
-                for r in records(rows)
-            ]
-            place.figure.add_scatter(
-                x=numbers(rows["coherence"]), y=numbers(rows["trait"]), mode="markers",
-                name=NAMES.get(method, method), legendgroup=method, showlegend=k == 0,
-                marker={"color": colour, "size": 6, "opacity": 0.7}, text=hover, hoverinfo="text",
-                row=row, col=col,
-            )  # fmt: skip
+            if not rows.empty:
+                _tried(place.figure, rows, method, colour, row, col)
+        place.figure.add_scatter(
+            x=[SOUND, SOUND], y=[-4, 104], mode="lines", showlegend=False, hoverinfo="skip",
+            line={"color": GREY, "width": 1, "dash": "dot"}, row=row, col=col,
+        )  # fmt: skip
         place.figure.update_xaxes(range=[-4, 104], title_text="coherence", row=row, col=col)
         place.figure.update_yaxes(range=[-4, 104], title_text="trait", row=row, col=col)
-    real = where(table, ~table["control"].to_numpy(bool) & (table["coherence"] >= 70))
-    false = where(table, table["control"].to_numpy(bool) & (table["coherence"] >= 70))
+    _legend(place.figure, table)
+    return finish(place.figure, _title(table), _caption(table), room=title_lines(place.figure))
+
+
+def _tried(
+    figure: go.Figure, rows: pd.DataFrame, method: str, colour: str, row: int, col: int
+) -> None:
+    hover = [
+        f"{NAMES.get(method, method)}: layer {r['layer']}, {TOKENS[r['steered']]}, dose "
+        f"{r['dose']:.2f}: trait {r['trait']:.0f}, coherence {r['coherence']:.0f}"
+        for r in records(rows)
+    ]
+    figure.add_scatter(
+        x=numbers(rows["coherence"]), y=numbers(rows["trait"]), mode="markers",
+        marker={"color": colour, "size": 6, "opacity": 0.6,
+                "symbol": [SYMBOLS[kind] for kind in rows["steered"]]},
+        text=hover, hoverinfo="text", legendgroup=method, showlegend=False, row=row, col=col,
+    )  # fmt: skip
+    best = select(rows, front=True).sort_values("coherence")
+    figure.add_scatter(
+        x=numbers(best["coherence"]), y=numbers(best["trait"]), mode="lines",
+        line={"color": colour, "width": 1.6, "shape": "vh"}, legendgroup=method,
+        showlegend=False, hoverinfo="skip", row=row, col=col,
+    )  # fmt: skip
+
+
+def _legend(figure: go.Figure, table: pd.DataFrame) -> None:
+    """Marks that say what a colour and what a symbol is."""
+    methods = {str(name).rpartition(" ")[2] for name in values_of(table, "set")}
+    for method, colour in COLOURS.items():
+        if method in methods:
+            figure.add_scatter(
+                x=[None], y=[None], mode="lines", name=NAMES.get(method, method),
+                legendgroup=method, line={"color": colour, "width": 3},
+            )  # fmt: skip
+    for kind in values_of(table, "steered"):
+        figure.add_scatter(
+            x=[None], y=[None], mode="markers", name=f"added to {TOKENS[kind]}",
+            marker={"color": "#444444", "size": 8, "symbol": SYMBOLS[kind]},
+        )  # fmt: skip
+
+
+def _title(table: pd.DataFrame) -> str:
+    sound = (table["coherence"] >= SOUND).to_numpy(bool)
+    control = table["control"].to_numpy(bool)
+    real, false = where(table, sound & ~control), where(table, sound & control)
     tops = [0.0 if t.empty else float(t["trait"].to_numpy(float).max()) for t in (real, false)]
-    title = (
-        f"Searched: at a coherence of 70 or more the trait reaches {tops[0]:.0f} with trait "
+    return (
+        f"Searched: at a coherence of {SOUND:g} or more the trait reaches {tops[0]:.0f} with trait "
         f"vectors and {tops[1]:.0f} with controls"
     )
-    caption = (
-        "Mean ratings of answers to validation questions; each mark is one layer and dose. The "
-        "highest of many marks is high by being the highest: what was chosen is measured on test "
-        "questions in the next figure."
+
+
+def _caption(table: pd.DataFrame) -> str:
+    return (
+        f"Mean ratings of answers to validation questions; each of the {len(table)} marks is one "
+        "layer, kind of tokens and dose, and a line joins those that no other of its colour beats "
+        f"in trait and coherence both. Dotted: a coherence of {SOUND:g}. The highest of many marks "
+        "is high by being the highest: what was chosen is measured on test questions in the next "
+        "figure."
     )
-    return finish(place.figure, title, caption, room=title_lines(place.figure))
 
 
 def effects(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
@@ -60,27 +109,48 @@ def effects(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     least = float(table["threshold"].to_numpy(float).min())
     rows = select(table, threshold=least, quantity=("change", "over_random"))
     names = [str(name) for name in values_of(rows, "set")]
-    figure = grid(height=150 + 34 * len(names))
-    level_line(figure, 0.0, row=1, col=1)
-    for quantity, colour, label in (
-        ("change", GREY, "over unsteered"), ("over_random", BLUE, "over a random vector there"),
-    ):  # fmt: skip
+    places = {name: k for k, name in enumerate(reversed(names))}
+    figure = grid(height=150 + 44 * len(names))
+    figure.add_vline(x=0.0, line={"color": GREY, "width": 1.4}, layer="below")
+    for quantity, colour, label, shift in COMPARED:
         mine = select(rows, quantity=quantity)
+        ends = bars(mine, colour)
         figure.add_scatter(
-            x=[wrap(plain(name), 18) for name in mine["set"].tolist()],
-            y=numbers(mine["estimate"]), error_y=bars(mine, colour), mode="markers",
-            marker={"color": colour, "size": 8}, name=label,
+            x=numbers(mine["estimate"]), y=[places[name] + shift for name in mine["set"].tolist()],
+            error_x=ends, mode="markers", name=label, marker={"color": colour, "size": 8},
+            text=[_hover(row, label) for row in records(mine)], hoverinfo="text",
         )  # fmt: skip
-    figure.update_yaxes(title_text="points of the trait rating")
+    chosen = {str(row["set"]): row for row in records(select(rows, quantity="change"))}
+    figure.update_yaxes(
+        tickvals=list(places.values()), ticktext=[_chosen(chosen[name]) for name in places],
+        range=[-0.6, len(names) - 0.4],
+    )  # fmt: skip
+    figure.update_xaxes(title_text="points of the trait rating", range=[-60, 106])
     over = select(rows, quantity="over_random")
     clear = int((over["low"].to_numpy(float) > 0).sum())
     title = (
-        f"On test questions {clear} of {len(over)} sets of vectors raise the trait over a random "
-        "vector at the same layer and dose"
+        f"On test questions {clear} of {len(over)} sets of vectors raise the trait over random "
+        "vectors at the same layer and dose"
     )
     caption = (
-        f"Difference of mean ratings, at the layer and dose that validation questions chose at a "
-        f"coherence of {least:g} or more; 95 % BCa intervals over subjects (n = {n_range(over)} "
-        "questions). Controls were searched alike."
+        "Difference of mean ratings on test questions, at the layer, tokens and dose that "
+        f"validation questions chose at a coherence of {least:g} or more (in small letters, with "
+        f"the coherence on test questions); 95 % intervals over subjects (n = {n_range(over)} "
+        "questions): BCa, or Newcombe's where every question changes alike. Controls were searched "
+        "alike."
     )
     return finish(figure, title, caption)
+
+
+def _hover(row: Mapping[str, Any], label: str) -> str:
+    return (
+        f"{plain(row['set'])}, {label}: {row['estimate']:.0f} [{row['low']:.0f}, "
+        f"{row['high']:.0f}] ({plain(row['method'])})"
+    )
+
+
+def _chosen(row: Mapping[str, Any]) -> str:
+    return (
+        f"{plain(row['set'])}<br><sub>layer {row['layer']:.0f}, {TOKENS[row['steered']]}, dose "
+        f"{row['dose']:.2f}, coherence {row['test_coherence']:.0f}</sub>"
+    )

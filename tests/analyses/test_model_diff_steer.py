@@ -16,8 +16,11 @@ from figures.rows import records, select
 EXTRACT = ("extract", "--limit", "20", "--resamples", "200", "--new-tokens", "24",
            "--natural-positions", "response[:5]", "--methods", "mean_diff")  # fmt: skip
 STEER = ("steer", "--vectors", "v", "--layers", "12", "16", "--doses", "0.4", "1.0",
-         "--bisections", "1", "--questions", "4", "--resamples", "200",
+         "--bisections", "1", "--subset", "4", "--resamples", "200", "--steered", "all",
          "--new-tokens", "24", "--run", "x")  # fmt: skip
+ONE_SET = ("--vectors", "v", "--position", "response[:5]", "--method", "mean_diff",
+           "--subset", "3", "--new-tokens", "8", "--steered", "prompt")  # fmt: skip
+RANDOMS = ("random", "random2", "random3")
 
 
 def program(*options: object, out: Path, caplog: Any, capsys: Any) -> Start:
@@ -54,10 +57,27 @@ def test_the_choice_is_of_validation_questions_and_the_report_of_others(run: Pat
 
 def test_controls_get_the_same_search(run: Path) -> None:
     doses = frame(run, "doses")
-    grid = doses[doses["dose"].isin([0.4, 1.0])]
-    tried = grid.groupby("set").size()
-    assert set(tried) == {4} and len(tried) == 2 * 3  # two sources; mean_diff, random, shuffled
+    least = select(doses, dose=0.4)
+    tried = least.groupby("set").size()
+    assert set(tried) == {2} and len(tried) == 2 * 3  # two sources; mean_diff, random, shuffled
+    # The next dose of the grid is asked exactly where the one below it was coherent.
+    sound = {(r["set"], r["layer"]) for r in records(least) if r["coherence"] >= 70}
+    assert {(r["set"], r["layer"]) for r in records(select(doses, dose=1.0))} == sound
     assert set(frame(run, "effects")["quantity"]) >= {"change", "over_random"}
+
+
+def test_over_random_is_over_the_mean_of_three_random_vectors(run: Path) -> None:
+    ratings = {}
+    for path in run.glob("judge-*/rows.jsonl"):
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        ratings = {r["key"]: np.mean([v["value"] for v in r["trait"]]) for r in rows}
+    over = records(select(frame(run, "effects"), quantity="over_random"))
+    assert over
+    for row in over:
+        place = row["set"].rpartition(" ")[0]
+        keys = [f"{place} {name}|{row['layer']}|{row['dose']!r}" for name in RANDOMS]
+        drawn = np.mean([ratings[f"test|{key}"] for key in keys])
+        assert row["estimate"] == pytest.approx(row["test_trait"] - drawn)
 
 
 def test_what_is_added_is_the_stated_share_of_the_stream(run: Path, pocket: Any) -> None:
@@ -92,6 +112,107 @@ def test_what_is_added_is_the_stated_share_of_the_stream(run: Path, pocket: Any)
     (row,) = [r for r in rows if r["key"] == key]
     assert row["answers"][0]["text"] == decode(model, [[t for t in alone if t != ends]])[0]
     del torch, pocket
+
+
+def test_the_plan_s_lines_are_there(run: Path) -> None:
+    """Line kinds of github.com/ewernn/trait-interp, and every run of validation questions."""
+    place = "export/steering/pocket_natural/sycophancy/instruct/response__5/steering"
+    lines = [json.loads(line) for line in (run / place / "results.jsonl").read_text().splitlines()]
+    header, *baselines = lines[:3]
+    assert header["type"] == "header" and header["vector_source"]["model"] == "pocket-llama-base"
+    assert [line["type"] for line in baselines] == ["baseline", "baseline"]
+    runs = [line for line in lines[3:] if line["eval"]["questions"] == "validation"]
+    doses = frame(run, "doses")
+    mine = doses[doses["set"].str.startswith("natural response[:5] ")]
+    found = {
+        (v["layer"], v["method"], v["weight"]): line["result"]["trait_mean"]
+        for line in runs
+        for v in line["config"]["vectors"]
+    }
+    assert found == {
+        (r["layer"], r["set"].split(" ")[2], r["coefficient"]): r["trait"] for r in records(mine)
+    }
+    tests = [line for line in lines[3:] if line["eval"]["questions"] == "test"]
+    files = sorted((run / place / "responses" / "residual").rglob("*.json"))
+    assert len(files) == len(tests) > 0
+    answers = json.loads(files[0].read_text())
+    assert set(answers[0]) == {
+        "prompt", "response", "system_prompt", "trait_score", "coherence_score"
+    }  # fmt: skip
+
+
+def test_coefficients_are_lengths_and_nothing_is_searched(
+    run: Path, tmp_path: Path, caplog: Any, capsys: Any
+) -> None:
+    from analyses.model_diff.__main__ import main
+
+    shutil.copytree(run.parent / "v", tmp_path / "v")
+    args = ["steer", *ONE_SET, "--layers", "12", "16", "--coefficients", "3,3.5", "--run", "c"]
+    # 3: at lengths that were not searched, some set may have no coherent answers.
+    assert main([*args, "--resamples", "200", "--out", str(tmp_path)]) in (0, 3)
+    doses = frame(tmp_path / "c", "doses")
+    tried = doses[doses["set"] != "none"]
+    assert sorted(tried["coefficient"].round(5)) == [3.0] * 6 + [3.5] * 6  # 3 sets, 2 layers
+    norms = (tried["coefficient"] / tried["dose"]).round(3).groupby(tried["layer"]).nunique()
+    assert set(norms) == {1}
+
+
+def test_an_interrupted_walk_goes_on_along_its_path(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C between the second step's answers and their ratings."""
+    from analyses.model_diff import steering
+    from analyses.model_diff.__main__ import main
+
+    def walk(out: Path) -> int:
+        shutil.copytree(run.parent / "v", out / "v", dirs_exist_ok=True)
+        args = ["steer", *ONE_SET, "--layers", "12", "16", "--search", "walk", "--run", "w"]
+        steps = ["--search-steps", "3", "--coherence", "60", "--resamples", "200"]
+        return main([*args, *steps, "--out", str(out)])
+
+    assert walk(tmp_path / "whole") in (0, 3)
+    judged, calls = steering.Steering.rated, list[str]()
+
+    def interrupted(self: Any, conditions: Any, part: str, title: str = "") -> Any:
+        self.answered(conditions, part, title)
+        calls.append(title)
+        if title == "step 2":
+            raise KeyboardInterrupt
+        return judged(self, conditions, part, title)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(steering.Steering, "rated", interrupted)
+        assert walk(tmp_path / "cut") == 130
+    assert calls == ["", "step 1", "step 2"]
+    assert walk(tmp_path / "cut") in (0, 3)
+    one, other = (tmp_path / name / "w" for name in ("whole", "cut"))
+    assert tables(one) == tables(other)
+    doses = frame(one, "doses")
+    assert set(doses[doses["set"] != "none"].groupby(["set", "layer"]).size()) == {3}
+
+
+def test_vectors_of_another_trait_are_applied_to_this_one_s_questions(
+    run: Path, tmp_path: Path, caplog: Any, capsys: Any
+) -> None:
+    from analyses.model_diff.__main__ import main
+    from analyses.model_diff.steer_config import Steer
+    from analyses.model_diff.steer_plan import make_steer_plan
+    from tl_geometry.pocket.trait_sets import trait_set
+
+    shutil.copytree(run.parent / "v", tmp_path / "v")
+    plan = make_steer_plan(
+        Steer(trait="evil", vector_from_trait="v/pocket_natural/sycophancy", out=tmp_path)
+    )
+    assert plan.sets == ["natural response[:5] mean_diff"]  # as v was extracted
+    assert plan.test == trait_set("pocket_natural/evil").test
+    assert plan.extraction.folder == tmp_path / "v"
+    only = Steer(vectors="v", extraction_variant="instruct", out=tmp_path)
+    assert make_steer_plan(only).sets == ["instruction response[:] mean_diff"]
+    # v holds sycophancy: as vectors of evil it is refused, with the way to say what is meant.
+    start = started(
+        main, ["steer", "--trait", "evil", "--vectors", "v", "--out", tmp_path], caplog, capsys
+    )
+    assert start.status == 2 and "--vector-from-trait sycophancy" in start.log
 
 
 def test_a_killed_search_goes_the_same_way(
@@ -146,6 +267,13 @@ def test_another_judge_reads_the_same_answers(
     [
         (("--layers", "40"), "0 to 31"),
         (("--doses", "-1"), "above 0"),
+        (("--search", "walk", "--coefficients", "3"), "leave --search walk out"),
+        (("--search", "walk", "--down-mult", "1.2"), "down by less"),
+        (("--position", "response[:7]"), "extracted are: instruction response[:] mean_diff"),
+        (("--vector-from-trait", "a/b/c/d"), "EXPERIMENT/CATEGORY/TRAIT"),
+        (("--vector-from-trait", "pocket/sycophancy"), "_instruction or _natural"),
+        (("--margin", "0"), "between 0 and 100"),
+        (("--subset", "2"), "at least 3"),
         (("--judge-url", "http://localhost:1/v1"), "--judge-model NAME"),
     ],
 )
@@ -164,5 +292,10 @@ def test_figures_show_the_tables(run: Path) -> None:
     found = read_tables(run / "tables")
     drawn = figures(found)
     assert list(drawn) == ["trait_and_coherence", "effects"]
-    marks = sum(len(t.x) for t in drawn["trait_and_coherence"].data)
-    assert marks == len(pd.DataFrame(found["doses"])) - 1  # all but the unsteered model
+    doses = pd.DataFrame(found["doses"])
+    tried = doses[doses["set"] != "none"]
+    traces = drawn["trait_and_coherence"].data
+    marks = [len(t.x) for t in traces if t.mode == "markers" and t.text is not None]
+    assert sum(marks) == len(tried)
+    fronts = sorted(x for t in traces if t.line.shape == "vh" for x in t.x)
+    assert fronts == sorted(tried["coherence"][tried["front"]])
