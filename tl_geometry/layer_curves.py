@@ -2,7 +2,9 @@
 
 Layers are few and neighbours are alike, so neither the textbook p nor its interval is to be
 believed: both assume as many independent points as there are layers. Cyclic shifts keep what
-neighbours have in common, and are honest about how little so few layers can say.
+neighbours have in common, and are honest about how little so few layers can say. Neither is an
+answer where both curves run with depth from one end to the other: any two such curves correlate,
+and every shift breaks them (`association.partial_association` with depth as the control).
 """
 
 from dataclasses import dataclass

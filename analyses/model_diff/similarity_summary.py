@@ -29,7 +29,8 @@ CANNOT_SAY = (
     "A similar state does not say that a vector acts alike, nor does a correlation over layers: "
     "depth changes both. " + FEW_LAYERS.capitalize() + ". Fisher's intervals and p suppose "
     "independent layers and are too sure; cyclic shifts are not, and need twenty layers to say "
-    "anything.",
+    "anything. Two curves that run with depth correlate, and survive every shift, whatever they "
+    "are of: `at equal depth` each is freed of its straight line.",
     "A transfer curve is the best of several vectors and doses on validation questions: too high "
     "by being chosen, at every layer alike.",
     "Intervals are over subjects of questions, at fixed weights; those of `centred` at a fixed "
@@ -148,7 +149,9 @@ def _r(row: Mapping[str, Any]) -> str:
     r, low, high = (decimal(row[f"pearson_{end}"], 2) for end in ("r", "low", "high"))
     shifted = row["p_shifted"]
     p = f"no p by shifts: {row['reason']}" if absent(shifted) else f"p by shifts {shifted:.2f}"
-    return f"{r} [{low}, {high}], rank {decimal(row['spearman_r'], 2)}, {p}"
+    level = row["equal_depth_r"]
+    depth = "undefined" if absent(level) else decimal(level, 2)
+    return f"{r} [{low}, {high}], rank {decimal(row['spearman_r'], 2)}, at equal depth {depth}, {p}"
 
 
 def _positions(early: pd.DataFrame) -> str:

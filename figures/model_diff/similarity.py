@@ -12,7 +12,6 @@ from figures.style import (
     BLUE,
     GREEN,
     GREY,
-    LIGHT,
     PURPLE,
     VERMILLION,
     Look,
@@ -144,15 +143,16 @@ def transfer(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
         known = dict(zip(mine["layer"].tolist(), mine["estimate"].tolist(), strict=True))
         for n, trait in enumerate(values_of(curves, "trait")):
             rows = select(curves, trait=trait).sort_values("layer")
+            colour = TRAITS[n % len(TRAITS)]
             place.figure.add_scatter(
                 x=numbers(known[int(r["layer"])] for r in records(rows)), y=numbers(rows["delta"]),
-                mode="lines+markers+text", text=[f"{layer:.0f}" for layer in rows["layer"]],
-                textposition="top center", name=plain(trait), legendgroup=str(trait),
-                showlegend=k == 0, line={"color": LIGHT, "width": 1},
-                marker={"color": TRAITS[n % len(TRAITS)], "size": 7}, row=row, col=col,
+                mode="lines+markers", hovertext=[f"layer {k:.0f}" for k in rows["layer"]],
+                name=plain(trait), legendgroup=str(trait), showlegend=k == 0,
+                line={"color": colour, "width": 0.8, "dash": "dot"},
+                marker={"color": colour, "size": 8}, row=row, col=col,
             )  # fmt: skip
         place.figure.update_xaxes(title_text=MEASURES[measure], row=row, col=col)
-        place.figure.update_yaxes(title_text="points of the trait rating", row=row, col=col)
+    place.figure.update_yaxes(title_text="points of the trait rating", row=1, col=1)
     found = select(tables["correlations"], arm="raw", measure="cosine", status="ok")
     said = "; ".join(
         f"{plain(str(r['with']).removeprefix('transfer '))} {decimal(r['pearson_r'], 2)}"
@@ -163,7 +163,7 @@ def transfer(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     caption = (
         "Up: highest mean rating that a vector of the base model's own responses brings to the "
         "instruct model's answers to validation questions, over the unsteered ones, at a coherence "
-        "of the threshold or more. Numbers are layers. Neighbouring layers are alike, so these are "
-        "fewer independent points than they look."
+        "of the threshold or more. Dotted lines go from layer to layer. Neighbouring layers are "
+        "alike, so these are fewer independent points than they look."
     )
     return finish(place.figure, title, caption, room=title_lines(place.figure))

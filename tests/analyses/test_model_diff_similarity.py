@@ -282,6 +282,9 @@ def test_curves_of_other_steps_are_held_against_it(copied: Path, caplog: Any, ca
     (row,) = records(weights)
     assert row["n"] == 32 and 0 < row["p_shifted"] <= 1
     assert row["pearson_r"] == pytest.approx(np.corrcoef(change, alike)[0, 1])
+    depth = np.arange(32)
+    left = [curve - np.polyval(np.polyfit(depth, curve, 1), depth) for curve in (change, alike)]
+    assert row["equal_depth_r"] == pytest.approx(np.corrcoef(np.array(left))[0, 1])
     (row,) = records(steer)
     wanted: Any = stats.pearsonr(alike.loc[[9, 12, 15, 18]], [20.0, 35.0, 30.0, 10.0])
     assert row["pearson_r"] == pytest.approx(wanted.statistic) and row["n"] == 4
