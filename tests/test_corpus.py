@@ -55,7 +55,7 @@ def test_every_item_is_in_exactly_one_split() -> None:
             return {a.id for a in corpus.axiom_inputs(split)}
         if name == "text":
             return set(corpus.text_subjects(split))
-        return set(corpus.subjects(name, split))  # pyright: ignore[reportArgumentType]
+        return set(corpus.subjects(name, split))  # pyright: ignore[reportArgumentType] # a str
 
     for name in ("harmful", "harmless", "axiom", "text", *TRAITS):
         train, validation, test = (ids(name, split) for split in SPLITS)

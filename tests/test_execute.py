@@ -282,7 +282,7 @@ def test_ray_does_not_wait_for_gpus_that_are_not_there(two_nodes: Any):
 def test_settings_that_cannot_work_are_one_sentence():
     two = [Task("a", (1, 1)), Task("a", (1, 2))]
     with pytest.raises(Exception, match="executor|threads"):
-        execute(side_by_side.divide, two[:1], executor="threads")  # pyright: ignore[reportArgumentType]
+        execute(side_by_side.divide, two[:1], executor="threads")  # pyright: ignore[reportArgumentType] # the point: no such executor
     with pytest.raises(ValueError, match="workers=0: at least 1"):
         execute(side_by_side.divide, two[:1], workers=0)
     with pytest.raises(ValueError, match="retries=-1"):

@@ -154,7 +154,7 @@ def test_the_exported_block_is_the_state_that_enters_the_next(tmp_path: Path) ->
 
 @pytest.mark.parametrize("family", ["mistral", "gpt2"])
 def test_a_control_vector_steers_where_this_library_does(family: str, tmp_path: Path) -> None:
-    pytest.importorskip("gguf")
+    pytest.importorskip("gguf", reason="an extra: interop")
     model, several = tiny(family), [direction(4), direction(2)]
     batch = unequal(model.bridge)
     save_gguf(several, tmp_path / "vector.gguf", family)
@@ -227,7 +227,7 @@ def tensors(path: Path) -> dict[str, Any]:
 
 
 def test_a_control_vector_has_the_names_that_its_readers_look_for(tmp_path: Path) -> None:
-    gguf = pytest.importorskip("gguf")
+    gguf = pytest.importorskip("gguf", reason="an extra: interop")
     save_gguf([direction(3), direction(2)], tmp_path / "vector.gguf", "mistral")
     reader = gguf.GGUFReader(tmp_path / "vector.gguf")
 
@@ -242,7 +242,7 @@ def test_a_control_vector_has_the_names_that_its_readers_look_for(tmp_path: Path
 
 
 def test_control_vectors_come_back_bit_by_bit(tmp_path: Path) -> None:
-    pytest.importorskip("gguf")
+    pytest.importorskip("gguf", reason="an extra: interop")
     several = [direction(5), direction(2)]
     save_gguf(several, tmp_path / "vector.gguf", "mistral")
     back = load_gguf(tmp_path / "vector.gguf", position=-2)
@@ -328,7 +328,7 @@ def test_harness_files_that_it_would_refuse_are_not_written(tmp_path: Path) -> N
 
 
 def test_files_that_are_no_control_vectors_are_refused(tmp_path: Path) -> None:
-    gguf = pytest.importorskip("gguf")
+    gguf = pytest.importorskip("gguf", reason="an extra: interop")
 
     def write(architecture: str, tensor: Tensor) -> Path:
         writer = gguf.GGUFWriter(tmp_path / "x.gguf", architecture)

@@ -46,7 +46,7 @@ def test_any_other_reply_is_missing_with_its_reason(reply: str | None) -> None:
 def test_a_timeout_is_missing_and_the_others_are_judged() -> None:
     import openai
 
-    late = openai.APITimeoutError(request=REQUEST)  # pyright: ignore[reportArgumentType]
+    late = openai.APITimeoutError(request=REQUEST)  # pyright: ignore[reportArgumentType] # a plain object
     scores, _ = _scores({"a": "yes", "b": late, "c": "no"})
     assert [s.value for s in scores] == [1.0, None, 0.0]
     assert scores[1].reason.startswith("APITimeoutError")

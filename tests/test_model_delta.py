@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from tl_geometry import model_delta as delta
+from tl_geometry.resampling import Statistic
 
 N, D = 60, 12
 
@@ -17,8 +18,8 @@ def halves(n: int = N) -> np.ndarray:
     return np.arange(n) % 2 == 0
 
 
-def one(statistic: object, n: int = N) -> float:
-    return float(statistic(np.ones((1, n)))[0])  # type: ignore[operator]
+def one(statistic: Statistic, n: int = N) -> float:
+    return float(statistic(np.ones((1, n)))[0])
 
 
 def test_the_svd_vector_is_numpys_component_at_the_length_of_the_mean() -> None:

@@ -1,5 +1,7 @@
 """One vector a text and layer, against plain passes over each text alone."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -16,7 +18,7 @@ def loaded(request: pytest.FixtureRequest) -> object:
     return load_model(request.param)
 
 
-def test_states_are_those_of_each_text_alone(loaded) -> None:  # type: ignore[no-untyped-def]
+def test_states_are_those_of_each_text_alone(loaded: Any) -> None:
     prompts, layers = encode(loaded, TEXTS), (0, 5, loaded.cfg.n_layers - 1)
     pools = ("mean", "last", "mean_with_bos")
     found = pooled_states(loaded, prompts, layers, pools, batch_size=2)
@@ -38,10 +40,10 @@ def test_states_are_those_of_each_text_alone(loaded) -> None:  # type: ignore[no
             torch.testing.assert_close(found["mean_with_bos"][i, k], whole, atol=scale, rtol=0)
 
 
-def test_blocks_behind_the_last_layer_do_not_run(loaded) -> None:  # type: ignore[no-untyped-def]
+def test_blocks_behind_the_last_layer_do_not_run(loaded: Any) -> None:
     ran: list[int] = []
 
-    def note(layer: int):  # type: ignore[no-untyped-def]
+    def note(layer: int) -> Any:
         return lambda module, inputs, output: ran.append(layer)
 
     blocks = loaded.blocks
@@ -54,7 +56,7 @@ def test_blocks_behind_the_last_layer_do_not_run(loaded) -> None:  # type: ignor
     assert set(ran) == {0, 1, 2, 3}
 
 
-def test_what_cannot_be_pooled_is_refused(loaded) -> None:  # type: ignore[no-untyped-def]
+def test_what_cannot_be_pooled_is_refused(loaded: Any) -> None:
     with pytest.raises(ValueError, match="layers"):
         pooled_states(loaded, [[1, 2]], (99,))
     if loaded.tokenizer.bos_token_id is not None:
@@ -62,7 +64,7 @@ def test_what_cannot_be_pooled_is_refused(loaded) -> None:  # type: ignore[no-un
             pooled_states(loaded, [[loaded.tokenizer.bos_token_id]], (0,))
 
 
-def test_several_hooks_are_read_in_one_pass(loaded) -> None:  # type: ignore[no-untyped-def]
+def test_several_hooks_are_read_in_one_pass(loaded: Any) -> None:
     last = loaded.cfg.n_layers - 1
     prompts = encode(loaded, TEXTS)
     name = sites.hidden_state(loaded, last)

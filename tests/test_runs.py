@@ -209,7 +209,7 @@ def test_a_damaged_spec_is_named_and_fresh_still_works(folder: Path):
 
 def test_an_unknown_policy_is_refused_before_anything_is_touched(folder: Path):
     with pytest.raises(Exception, match="policy|overwrite"):
-        open_run(folder, spec(), policy="overwrite").__enter__()  # pyright: ignore[reportArgumentType]
+        open_run(folder, spec(), policy="overwrite").__enter__()  # pyright: ignore[reportArgumentType] # the point: no such policy
     assert not folder.exists()
 
 

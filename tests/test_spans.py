@@ -144,9 +144,9 @@ def test_text_and_folder_lead_back_and_only_empty_spans_are_refused(
     # Python's own slices of real lists say whether there is a frame in which a token is left.
     if not any(list(range(n))[start:stop] for n in range(40)):
         with pytest.raises(ValueError, match="never holds a token"):
-            Span(frame, start, stop)  # type: ignore[arg-type]
+            Span(frame, start, stop)  # type: ignore[arg-type] # a str
         return
-    span = Span(frame, start, stop)  # type: ignore[arg-type]
+    span = Span(frame, start, stop)  # type: ignore[arg-type] # a str
     assert Span.parse(str(span)) == span
     assert Span.from_folder(span.folder) == span
 
@@ -159,7 +159,7 @@ def test_bounds_are_those_of_a_slice_of_the_frame_alone(
     frames = {"prompt": tokens[:n_prompt], "response": tokens[n_prompt:], "all": tokens}
     for frame, inside in frames.items():
         try:
-            span = Span(frame, start, stop)  # type: ignore[arg-type]
+            span = Span(frame, start, stop)  # type: ignore[arg-type] # a str
         except ValueError:
             continue
         assert list(span.bounds(n_prompt, n_prompt + n_response)) == inside[start:stop]

@@ -83,7 +83,7 @@ def test_without_the_residual_norm_that_unit_alone_is_missing() -> None:
 def test_an_unknown_unit_is_named() -> None:
     unit: Any = "metres"
     # The plain function: the type checker of the tests would refuse the word first.
-    bare = absolute_dose.__wrapped__  # pyright: ignore[reportFunctionMemberAccess]
+    bare = absolute_dose.__wrapped__  # pyright: ignore[reportFunctionMemberAccess] # of the type checker
     with pytest.raises(ValueError, match="'metres' is unknown: choose unit, raw or residual"):
         bare(KNOWN, 1.0, unit)
 
@@ -233,7 +233,7 @@ def test_a_row_that_is_not_steered_is_bit_for_bit_free() -> None:
     ],
 )
 def test_what_does_not_exist_is_refused_by_name(options: dict[str, Any], message: str) -> None:
-    bare = steering.__wrapped__  # pyright: ignore[reportFunctionMemberAccess]
+    bare = steering.__wrapped__  # pyright: ignore[reportFunctionMemberAccess] # of the type checker
     with pytest.raises(ValueError, match=message):
         bare(**{"vector": _vectors(1)[0], "rows": 2, "layer": 2, "n_layers": LAYERS} | options)
 

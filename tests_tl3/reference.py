@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from numbers_of import MODELS, numbers  # type: ignore[import-not-found]
+from numbers_of import MODELS, numbers  # type: ignore[import-not-found] # beside this file
 from safetensors.torch import save_file
 
 from tl_geometry.models import load_model

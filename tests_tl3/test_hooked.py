@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from numbers_of import MODELS, numbers  # type: ignore[import-not-found]
+from numbers_of import MODELS, numbers  # type: ignore[import-not-found] # beside this file
 from safetensors.torch import load_file
 from transformer_lens import HookedTransformer, HookedTransformerConfig
 from transformer_lens import loading_from_pretrained as loading

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_hooked import hooked, opened  # type: ignore[import-not-found]
+from test_hooked import hooked, opened  # type: ignore[import-not-found] # beside this file
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Phi3Config
 
 from tl_geometry.catalogue import resolve

@@ -164,7 +164,7 @@ def _files(folder: Path) -> list[Path]:
 def _contents(file: Path) -> list[Stored]:
     try:
         with safe_open(file, framework="pt") as opened:
-            slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118
+            slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 # no dict
             return [
                 Stored(file, name, tuple(one.get_shape()), one.get_dtype())
                 for name, one in slices.items()

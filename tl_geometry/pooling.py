@@ -66,7 +66,7 @@ def pooled_states(
     sites.check_layers(layers, model.cfg.n_layers)
     places = [(sites.resid_post(layer), pool) for pool in pools for layer in layers]
     options = {"batch_size": batch_size, "title": title}
-    found = pooled_at(model, prompts, places, stop=max(layers) + 1, **options)  # type: ignore[arg-type]
+    found = pooled_at(model, prompts, places, stop=max(layers) + 1, **options)  # type: ignore[arg-type] # an int and a str
     by_pool = [found[k * len(layers) : (k + 1) * len(layers)] for k in range(len(pools))]
     return {pool: torch.stack(states, 1) for pool, states in zip(pools, by_pool, strict=True)}
 

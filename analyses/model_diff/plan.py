@@ -114,7 +114,7 @@ def make_plan(config: Extract) -> Plan:
         if spans := tuple(dict.fromkeys(Span.parse(text) for text in asked[name])):
             model = pair.instruct if variant == "instruct" else pair.base
             data = _limited(set_of(config, pair, name), config.limit)
-            sources.append(Source(name, variant, model, data, spans, _needed(spans, config)))  # type: ignore[arg-type]
+            sources.append(Source(name, variant, model, data, spans, _needed(spans, config)))  # type: ignore[arg-type] # a str
     return Plan(config, pair, tuple(sources))
 
 

@@ -40,8 +40,8 @@ def separation(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
             row=1,
             col=column,
         )
-    figure.add_vline(x=0, line_color="#444444", line_width=1, row=1, col=1)  # pyright: ignore[reportArgumentType]
-    figure.add_vline(x=0.5, line_color="#444444", line_width=1, row=1, col=2)  # pyright: ignore[reportArgumentType]
+    figure.add_vline(x=0, line_color="#444444", line_width=1, row=1, col=1)  # pyright: ignore[reportArgumentType] # int or "all"
+    figure.add_vline(x=0.5, line_color="#444444", line_width=1, row=1, col=2)  # pyright: ignore[reportArgumentType] # int or "all"
     figure.update_layout(legend={"orientation": "h", "x": 0, "y": 1.06, "yanchor": "bottom"})
     return finish(figure, _title(tables), _caption(tables), missing_notes(tables), room=26)
 

@@ -120,7 +120,7 @@ def _figure(
                 y=ceiling["estimate"],
                 line={"color": GREEN, "width": 2, "dash": "dash"},
                 row=row,  # type: ignore[arg-type]  # plotly's stub knows only "all"
-                col=col,  # type: ignore[arg-type]
+                col=col,  # type: ignore[arg-type] # int or "all"
             )
         place.figure.update_xaxes(title_text="λ", row=row, col=col)
         if percent:

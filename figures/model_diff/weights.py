@@ -122,7 +122,7 @@ def alignment(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
             place.figure.add_hline(
                 y=edge, line={"color": GREEN, "dash": "dash", "width": 1},
                 row=row,  # type: ignore[arg-type]  # plotly's stub knows only "all"
-                col=col,  # type: ignore[arg-type]
+                col=col,  # type: ignore[arg-type] # int or "all"
             )  # fmt: skip
         place.figure.update_yaxes(title_text="cosine", row=row, col=col)
     place.figure.update_xaxes(title_text="layer", row=place.at[-1][0], col=1)

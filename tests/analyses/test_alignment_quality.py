@@ -432,7 +432,7 @@ def test_a_named_run_fixes_the_scale_of_the_comparable_index(
 
 
 def test_modes_have_the_plans_sizes_and_an_explicit_number_goes_before() -> None:
-    assert [Config(mode=m).per_cell for m in ("sanity", "full")] == [100, 200]  # type: ignore[arg-type]
+    assert [Config(mode=m).per_cell for m in ("sanity", "full")] == [100, 200]  # type: ignore[arg-type] # m is a str
     assert Config(mode="full", limit=5).per_cell == 5
     assert Config(limit=5, samples=7).per_cell == 7
     keys = {make_plan(Config(models=("pocket-llama",), limit=n)).spec.key for n in (4, 5)}

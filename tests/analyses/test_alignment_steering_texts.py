@@ -138,7 +138,7 @@ def wording(form: str, template: str | None = TEMPLATE, pocket: bool = False) ->
 
     one = copy.deepcopy(tokenizer())
     one.chat_template = template
-    return Wording(one, form, pocket=pocket)  # type: ignore[arg-type]
+    return Wording(one, form, pocket=pocket)  # type: ignore[arg-type] # a str
 
 
 ASKED: tuple[Mapping[str, str], ...] = ({"role": "user", "content": "Why?"},)

@@ -341,7 +341,9 @@ def test_answers_without_a_candidate_are_those_of_that_way_alone(
     kind: Any, subject: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A judge whose labels tell texts apart: hardly a random few of them are plain answers.
-    label = lambda text, **_: ("normal", "garbled")[crc32(text.encode()) % 2]  # noqa: E731
+    def label(text: str, **_: Any) -> str:
+        return ("normal", "garbled")[crc32(text.encode()) % 2]
+
     monkeypatch.setattr("analyses.refusal.saying.quality", label)
     given = Subject(subject.model, replace(subject.config, screen_prompts=6), subject.prompts)
     model, (harmful, harmless) = subject.model, map(subject.ids, subject.prompts.dim)

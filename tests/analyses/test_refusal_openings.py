@@ -155,7 +155,7 @@ def test_no_filter_is_asked() -> None:
     """Too deep, the last token, any KL, refusal made less likely: it is taken all the same."""
     deep: Any = {99: {"comply": [-1.0], "refuse": [-0.5], "bypass": [5.0], "induce": [-7.0]}}
     for rule, score in (("cosmic", -1.5), ("arditi", -7.0)):
-        chosen = by_score(rule, deep, lambda *_: 50.0)  # pyright: ignore[reportArgumentType]
+        chosen = by_score(rule, deep, lambda *_: 50.0)  # pyright: ignore[reportArgumentType] # rule is a str
         assert (chosen.layer, chosen.position, chosen.score, chosen.kl) == (99, -1, score, 50.0)
 
 
@@ -166,18 +166,18 @@ def test_what_is_undefined_never_wins() -> None:
     nowhere: Any = {4: dict.fromkeys(("comply", "refuse", "bypass", "induce"), [nan, nan])}
     for rule in ("arditi", "cosmic"):
         with pytest.raises(NoDirectionError, match=f"no candidate of 2 has a score .* {rule}"):
-            by_score(rule, nowhere, kl)  # pyright: ignore[reportArgumentType]
+            by_score(rule, nowhere, kl)  # pyright: ignore[reportArgumentType] # rule is a str
 
 
 def test_ties_go_to_the_earliest_position_and_then_to_the_lowest_layer() -> None:
     same: Any = dict.fromkeys(("comply", "refuse", "bypass", "induce"), [0.5, 0.5])
     layers: Any = {7: same, 6: same}
     for rule in ("arditi", "cosmic"):
-        chosen = by_score(rule, layers, kl)  # pyright: ignore[reportArgumentType]
+        chosen = by_score(rule, layers, kl)  # pyright: ignore[reportArgumentType] # rule is a str
         assert (chosen.layer, chosen.position) == (6, -2)
         # An earlier position goes before a lower layer.
         late = {name: [0.1, 0.5] for name in same}
         early = {name: [0.5, 0.1] for name in same}
         crossed: Any = {7: early, 6: late}
-        chosen = by_score(rule, crossed, kl)  # pyright: ignore[reportArgumentType]
+        chosen = by_score(rule, crossed, kl)  # pyright: ignore[reportArgumentType] # rule is a str
         assert (chosen.layer, chosen.position) == (7, -2)
