@@ -22,15 +22,21 @@ def cost(plan: Plan) -> Iterator[str]:
 
 
 def steer_cost(plan: SteerPlan) -> Iterator[str]:
-    sources = plan.extraction.sources
-    methods = len(plan.extraction.config.methods) + 2  # and two controls
-    sets = methods * sum(len(source.spans) for source in sources)
-    places = sets * len(plan.layers)
-    doses = len(plan.config.doses) + plan.config.bisections
+    config = plan.config
+    sets = len(plan.sets) + 2 * len(plan.spans)  # two controls a position
+    places = sets * len(plan.layers) * len(set(config.steered))
+    if config.coefficients:
+        tries = len(set(config.coefficients))
+    elif config.search == "walk":
+        tries = config.search_steps
+    else:
+        tries = len(config.doses) + config.bisections
     yield (
-        f"{sets} sets of vectors (controls among them) at layers {plan.layers}: at most "
-        f"{places * doses} conditions of {len(plan.validation)} validation questions, answers of "
-        f"{plan.config.new_tokens} tokens; the chosen ones on {len(plan.test)} test questions"
+        f"{sets} sets of vectors (controls among them) at layers {plan.layers}, added to "
+        f"{' and to '.join(dict.fromkeys(config.steered))} tokens: at most "
+        f"{places * tries} conditions of {len(plan.validation)} validation questions, answers of "
+        f"{config.new_tokens} tokens; the chosen ones, each with {config.randoms} random vectors, "
+        f"on {len(plan.test)} test questions"
     )
 
 

@@ -68,18 +68,30 @@ def headline(steering: Steering, tables: Mapping[str, pd.DataFrame]) -> Iterator
     config, effects = steering.plan.config, tables["effects"]
     mine = select(effects, threshold=config.coherence) if len(effects) else effects
     over = select(mine, quantity="over_random") if len(mine) else mine
-    good = [row for row in records(over) if row["low"] > 0]
-    strong = [row for row in good if row["estimate"] >= WANTED]
+    counts = ", ".join(_reached(over, name, config.coherence) for name in _sources(steering))
     yield (
-        f"{_trait(steering)}: at a coherence of {config.coherence:g} or more, {len(strong)} of "
-        f"{len(over)} sets of vectors raise the trait on test questions by {WANTED:g} points or "
-        f"more over random vectors at the same layer and dose ({len(good)} have an interval "
-        "above 0)."
+        f"{_trait(steering)}: sets of vectors that raise the trait on test questions by {WANTED:g} "
+        f"points or more over random vectors at the same place and dose, with an interval above 0 "
+        f"and a coherence of {config.coherence:g} or more there: {counts}."
     )
     yield _first(tables["natural_vectors"])
     yield _positions(tables["positions"], config.margin)
     for row in records(over):
         yield _set(row, mine)
+
+
+def _sources(steering: Steering) -> list[str]:
+    return list(dict.fromkeys(source.name for source, _ in steering.plan.spans))
+
+
+def _reached(over: pd.DataFrame, source: str, coherence: float) -> str:
+    mine = [row for row in records(over) if row["set"].startswith(f"{source} ")]
+    good = [
+        row
+        for row in mine
+        if row["estimate"] >= WANTED and row["low"] > 0 and row["test_coherence"] >= coherence
+    ]
+    return f"{len(good)} of {len(mine)} of the source {source}"
 
 
 def _trait(steering: Steering) -> str:

@@ -37,6 +37,13 @@ def _seed(settings: Diff, **changes: Any) -> dict[str, Diff]:
     return {"seed": replace(settings, **SEED, **changes)}
 
 
+SEED_STEER: dict[str, Any] = {
+    "new_tokens": 128,
+    "search": "walk",
+    "steered": ("all",),
+    "layers": tuple(range(9, 20)),
+}
+"""What the plan says of steering: layers are all those of 30 to 60 % of 32."""
 STEPS: Mapping[str, Step] = {
     "extract": Step(
         Extract,
@@ -55,7 +62,7 @@ STEPS: Mapping[str, Step] = {
         cost="cost:steer_cost",
         run="steer:run_steer",
         checkpoint="steer_summary:checkpoint",
-        presets=_seed(Steer(), new_tokens=128),
+        presets=_seed(Steer(), **SEED_STEER),
     ),
     "weights": Step(
         Weights,

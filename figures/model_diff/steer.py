@@ -16,10 +16,13 @@ NAMES = {"random": "random vector", "shuffled": "shuffled labels"}
 SYMBOLS = {"all": "circle", "prompt": "diamond", "generated": "triangle-up"}
 TOKENS = {"all": "all tokens", "prompt": "tokens of the prompt", "generated": "of the answer"}
 SOUND = 70.0
+WANTED = 30.0
 COMPARED = (
-    ("change", GREY, "over unsteered", 0.14),
-    ("over_random", BLUE, "over random vectors there", -0.14),
+    ("over_random", False, "circle", BLUE, "over random vectors there", 0.14),
+    ("change", False, "circle", GREY, "over unsteered", -0.14),
+    ("change", True, "circle-open", GREY, "over unsteered, a control", 0.0),
 )
+"""Quantity, whether of controls, and how it is drawn."""
 
 
 def trait_and_coherence(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
@@ -39,7 +42,9 @@ def trait_and_coherence(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
             line={"color": GREY, "width": 1, "dash": "dot"}, row=row, col=col,
         )  # fmt: skip
         place.figure.update_xaxes(range=[-4, 104], title_text="coherence", row=row, col=col)
-        place.figure.update_yaxes(range=[-4, 104], title_text="trait", row=row, col=col)
+        place.figure.update_yaxes(range=[-4, 104], row=row, col=col)
+        if col == 1:
+            place.figure.update_yaxes(title_text="trait", row=row, col=col)
     _legend(place.figure, table)
     return finish(place.figure, _title(table), _caption(table), room=title_lines(place.figure))
 
@@ -111,13 +116,13 @@ def effects(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     names = [str(name) for name in values_of(rows, "set")]
     places = {name: k for k, name in enumerate(reversed(names))}
     figure = grid(height=150 + 44 * len(names))
-    figure.add_vline(x=0.0, line={"color": GREY, "width": 1.4}, layer="below")
-    for quantity, colour, label, shift in COMPARED:
-        mine = select(rows, quantity=quantity)
-        ends = bars(mine, colour)
+    _levels(figure, len(names))
+    for quantity, control, symbol, colour, label, shift in COMPARED:
+        mine = select(rows, quantity=quantity, control=control)
         figure.add_scatter(
             x=numbers(mine["estimate"]), y=[places[name] + shift for name in mine["set"].tolist()],
-            error_x=ends, mode="markers", name=label, marker={"color": colour, "size": 8},
+            error_x=bars(mine, colour), mode="markers", name=label,
+            marker={"color": colour, "size": 8, "symbol": symbol},
             text=[_hover(row, label) for row in records(mine)], hoverinfo="text",
         )  # fmt: skip
     chosen = {str(row["set"]): row for row in records(select(rows, quantity="change"))}
@@ -125,7 +130,7 @@ def effects(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
         tickvals=list(places.values()), ticktext=[_chosen(chosen[name]) for name in places],
         range=[-0.6, len(names) - 0.4],
     )  # fmt: skip
-    figure.update_xaxes(title_text="points of the trait rating", range=[-60, 106])
+    figure.update_xaxes(title_text="points of the trait rating", range=[-45, 104])
     over = select(rows, quantity="over_random")
     clear = int((over["low"].to_numpy(float) > 0).sum())
     title = (
@@ -134,12 +139,21 @@ def effects(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     )
     caption = (
         "Difference of mean ratings on test questions, at the layer, tokens and dose that "
-        f"validation questions chose at a coherence of {least:g} or more (in small letters, with "
-        f"the coherence on test questions); 95 % intervals over subjects (n = {n_range(over)} "
-        "questions): BCa, or Newcombe's where every question changes alike. Controls were searched "
-        "alike."
+        f"validation questions chose at a coherence of {least:g} or more (in grey, with the "
+        f"coherence on test questions). Dotted: {WANTED:g} points. 95 % intervals over subjects "
+        f"(n = {n_range(over)} questions): BCa, or Newcombe's where every question changes alike. "
+        "Controls were searched alike."
     )
     return finish(figure, title, caption)
+
+
+def _levels(figure: go.Figure, n: int) -> None:
+    """No change, and the change that the plan asks for."""
+    for x, dash in ((0.0, "solid"), (WANTED, "dot")):
+        figure.add_scatter(
+            x=[x, x], y=[-0.6, n - 0.4], mode="lines", showlegend=False, hoverinfo="skip",
+            line={"color": GREY, "width": 1, "dash": dash},
+        )  # fmt: skip
 
 
 def _hover(row: Mapping[str, Any], label: str) -> str:
@@ -151,6 +165,7 @@ def _hover(row: Mapping[str, Any], label: str) -> str:
 
 def _chosen(row: Mapping[str, Any]) -> str:
     return (
-        f"{plain(row['set'])}<br><sub>layer {row['layer']:.0f}, {TOKENS[row['steered']]}, dose "
-        f"{row['dose']:.2f}, coherence {row['test_coherence']:.0f}</sub>"
+        f"{plain(row['set'])}<br><span style='color:#777777'>layer {row['layer']:.0f}, "
+        f"{TOKENS[row['steered']]}, dose {row['dose']:.2f}, coherence "
+        f"{row['test_coherence']:.0f}</span>"
     )
