@@ -6,10 +6,12 @@ from importlib import import_module
 from typing import Any
 
 from analyses.model_diff.calibrate_config import Calibrate
+from analyses.model_diff.combine_config import Combine
 from analyses.model_diff.config import SEED, Diff, Extract
 from analyses.model_diff.similarity_config import Similarity
 from analyses.model_diff.steer_config import Steer
 from analyses.model_diff.weights_config import Weights
+from analyses.model_diff.whole_config import Whole
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,15 @@ STEPS: Mapping[str, Step] = {
         checkpoint="steer_summary:checkpoint",
         presets=_seed(Steer(), **SEED_STEER),
     ),
+    "combine": Step(
+        Combine,
+        "Do vectors of both sources together do better than the best of one?",
+        plan="combine_plan:make_combine_plan",
+        cost="combine_plan:combine_cost",
+        run="combine:run_combine",
+        checkpoint="combine_summary:checkpoint",
+        presets=_seed(Combine(), **SEED_STEER),
+    ),
     "weights": Step(
         Weights,
         "What did tuning change in the weights, and does it point along a trait?",
@@ -90,5 +101,14 @@ STEPS: Mapping[str, Step] = {
         run="calibrate:run_calibrate",
         checkpoint="calibrate_summary:checkpoint",
         presets={},
+    ),
+    "run": Step(
+        Whole,
+        "All phases of one trait, and the four hypotheses one by one",
+        plan="whole:make_whole_plan",
+        cost="whole:whole_cost",
+        run="whole:run_whole",
+        checkpoint="whole:checkpoint",
+        presets=_seed(Whole()),
     ),
 }

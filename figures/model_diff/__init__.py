@@ -7,9 +7,11 @@ import plotly.graph_objects as go
 from figures.drawing import Gallery, Tables, draw_all
 from figures.model_diff import similarity
 from figures.model_diff.calibrate import ratings
+from figures.model_diff.combine import combinations, over_single
 from figures.model_diff.steer import effects, trait_and_coherence
 from figures.model_diff.vectors import accuracy, agreement, lengths
 from figures.model_diff.weights import alignment, lens, norms
+from figures.model_diff.whole import phases
 
 EXTRACT: Gallery = {
     "accuracy": (accuracy, ("vectors",)),
@@ -25,6 +27,11 @@ STEER: Gallery = {
     "trait_and_coherence": (trait_and_coherence, ("doses",)),
     "effects": (effects, ("effects",)),
 }
+WHOLE: Gallery = {"phases": (phases, ("phases",))}
+COMBINE: Gallery = {
+    "combinations": (combinations, ("combinations",)),
+    "over_single": (over_single, ("strategies",)),
+}
 SIMILARITY: Gallery = {
     "layers": (similarity.layers, ("similarity",)),
     "positions": (similarity.positions, ("positions",)),
@@ -34,6 +41,8 @@ CALIBRATE: Gallery = {"ratings": (ratings, ("ratings",))}
 OF_STEP: Mapping[str, Gallery] = {
     "calibration": CALIBRATE,
     "similarity": SIMILARITY,
+    "combinations": COMBINE,
+    "hypotheses": WHOLE,
     "vectors": EXTRACT,
     "norms": WEIGHTS,
     "doses": STEER,
