@@ -102,3 +102,6 @@ class Extract(Diff):
 
 SEED: dict[str, Any] = {"models": ("llama-3.1-8b",), "preset": "seed"}
 """What `--preset seed` says to every step."""
+SEED_EXTRACT: dict[str, Any] = {"new_tokens": 256}
+"""And to `extract`. The plan's two rollouts at temperature 0 were copies of one another: one is the
+same."""

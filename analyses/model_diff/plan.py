@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from analyses.model_diff.config import Diff, Extract
+from analyses.model_diff.config import SEED_EXTRACT, Diff, Extract
 from analyses.requested import ModelPlan, dtype_name, model_plans
 from tl_geometry.catalogue import MODELS, is_pocket
 from tl_geometry.pocket.trait_sets import trait_set
@@ -123,7 +123,8 @@ def extraction_of(config: Diff, vectors: str | None) -> Plan:
     settings make. ValueError for a named one that is not finished."""
     shared = {f.name for f in fields(Diff)} - {*OF_THE_RUN}
     values = {name: getattr(config, name) for name in shared}
-    plan = make_plan(Extract(**{**values, "preset": None, "run": vectors}))
+    of_preset = SEED_EXTRACT if config.preset else {}
+    plan = make_plan(Extract(**{**of_preset, **values, "run": vectors}))
     if vectors is not None and state(plan.folder) != "finished":
         raise ValueError(f"--vectors {vectors}: {plan.folder} holds no finished run of `extract`")
     return plan

@@ -7,7 +7,7 @@ from typing import Any
 
 from analyses.model_diff.calibrate_config import Calibrate
 from analyses.model_diff.combine_config import Combine
-from analyses.model_diff.config import SEED, Diff, Extract
+from analyses.model_diff.config import SEED, SEED_EXTRACT, Diff, Extract
 from analyses.model_diff.similarity_config import Similarity
 from analyses.model_diff.steer_config import Steer
 from analyses.model_diff.weights_config import Weights
@@ -54,8 +54,7 @@ STEPS: Mapping[str, Step] = {
         cost="cost:cost",
         run="experiment:run",
         checkpoint="summary:checkpoint",
-        # Its two rollouts at temperature 0 were copies of one another: one is the same.
-        presets=_seed(Extract(), new_tokens=256),
+        presets=_seed(Extract(), **SEED_EXTRACT),
     ),
     "steer": Step(
         Steer,

@@ -89,6 +89,22 @@ def test_every_phase_reads_what_the_one_before_wrote() -> None:
     assert plan.plans["weights"].extraction.folder == extract.folder
 
 
+def test_the_preset_s_extraction_is_the_one_that_its_other_steps_read() -> None:
+    from dataclasses import replace
+
+    from analyses.model_diff.steps import STEPS
+
+    small = {"models": ("pocket-llama",)}
+    plans = {
+        name: STEPS[name].act("plan")(replace(STEPS[name].presets["seed"], **small))
+        for name in ("extract", "steer", "weights")
+    }
+    assert plans["extract"].config.new_tokens == 256
+    for name in ("steer", "weights"):
+        assert plans[name].extraction.spec.key == plans["extract"].spec.key
+        assert plans[name].extraction.folder == plans["extract"].folder
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
