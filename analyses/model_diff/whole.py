@@ -132,7 +132,7 @@ def hypotheses(done: Mapping[str, Results]) -> Iterator[dict[str, str]]:
     """The sentences in which the phases speak of each; a phase that was left out is named."""
     for name, (phase, claim) in HYPOTHESES.items():
         said = done[phase].summary["headline"] if phase in done else ()
-        mine = [line for line in said if re.match(rf"{name}\b", line)]
+        mine = [line for line in said if re.match(rf"(?:H|Hypothesis ){name[1:]}\b", line)]
         answer = " ".join(mine) or f"not asked: the phase {phase} was left out"
         yield {"hypothesis": name, "claim": claim, "phase": phase, "answer": answer}
 

@@ -38,7 +38,7 @@ def acted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
 
         def run(config: Any) -> Results:
             seen.append((name, config))
-            said = {"steer": ("H1, yes", "H2, no"), "combine": ("H3, undecided",),
+            said = {"steer": ("Hypothesis 1, yes", "H2, no"), "combine": ("H3, undecided",),
                     "weights": ("H4, no",)}.get(name, ("something",))  # fmt: skip
             return results(name, *said, missing=int(name == "weights"))
 
@@ -60,7 +60,7 @@ def test_phases_go_in_order_with_the_settings_that_are_shared(
     }
     table = found.tables["hypotheses"]
     assert table["hypothesis"].tolist() == ["H1", "H2", "H3", "H4"]
-    assert table["answer"].tolist() == ["H1, yes", "H2, no", "H3, undecided", "H4, no"]
+    assert table["answer"].tolist() == ["Hypothesis 1, yes", "H2, no", "H3, undecided", "H4, no"]
     assert found.summary["headline"][:4] == table["answer"].tolist()
     assert found.tables["missing"]["id"].tolist() == ["weights: x"]
     assert found.summary["counts"] == {"phases": 5, "missing": 1}
