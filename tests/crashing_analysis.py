@@ -1,4 +1,4 @@
-"""Helper of test_homeostasis_bad_days.py, run as a script: kill the real analysis again and again.
+"""Helper of test_homeostasis_failures.py, run as a script: kill the real analysis again and again.
 
     python tests/crashing_analysis.py FOLDER CHECKPOINT BANK SEED N_RUNS
 

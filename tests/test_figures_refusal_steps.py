@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from test_figures_refusal import (
+from refusal_tables import (
     DOSES,
     HOSTILE,
     OWN,

@@ -1,17 +1,18 @@
-"""What steering does to a model: side effects, answers, controls, and the slow second scoring.
+"""What steering does to a model: side effects, answers, controls.
 
 The embedded model was trained to refuse harmful requests in one place of its stream; that is the
-planted truth that a direction has to find."""
+planted truth that a direction has to find.
+"""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from math import inf, nan
 from typing import Any
 from zlib import crc32
 
 import pytest
 import torch
+from refusal_sizes import SIZES
 from tiny import tiny
 
 from analyses.refusal.bypass import (
@@ -26,7 +27,7 @@ from analyses.refusal.bypass import (
 )
 from analyses.refusal.config import FREE, Families
 from analyses.refusal.effects import side_effects, steered_with, without_direction
-from analyses.refusal.openings import PARTED, Opening
+from analyses.refusal.openings import PARTED
 from analyses.refusal.plan import make_plan
 from analyses.refusal.saying import Cell, Held, moved_to_harmless, say, say_edited
 from analyses.refusal.searched import best_cell
@@ -34,30 +35,15 @@ from analyses.refusal.sources import Source, controls, random_like
 from analyses.refusal.subject import Subject
 from analyses.refusal.verify import TOLERANCE, recomputed
 from tl_geometry import sites
-from tl_geometry.candidates import Edit as Candidate
-from tl_geometry.candidates import Scorer
 from tl_geometry.capture import observed
 from tl_geometry.catalogue import resolve
 from tl_geometry.directions import class_means
 from tl_geometry.generation import decode, generate
 from tl_geometry.interventions import edited
 from tl_geometry.judges import is_refusal
-from tl_geometry.prefixes import Prefixes
 from tl_geometry.tokens import TokenBatch, pad
 from tl_geometry.twins import Edit
 
-SIZES: dict[str, Any] = {
-    "dim_prompts": 32,
-    "cosmic_prompts": 32,
-    "selection_prompts": 4,
-    "validation_prompts": 16,
-    "test_prompts": 16,
-    "positions": 2,
-    "doses": (0.05, 0.075),
-    "random_directions": 2,
-    "span": "to_end",
-    "tokens": "all",
-}
 TEXTS = (0, 3, 1, 7, 2)
 """Which neutral texts, of several lengths."""
 
@@ -389,95 +375,8 @@ def test_taking_the_direction_away_takes_refusal_away(subject: Subject, source: 
     assert plain >= 6 and moved <= plain - 4
 
 
-# --- verification ---------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def small() -> Subject:
-    """Five random layers: what a shortcut gets wrong does not need a trained model."""
-    sizes: dict[str, Any] = SIZES | {"dim_prompts": 4, "cosmic_prompts": 4, "selection_prompts": 3}
-    config = Families(models=("pocket-mistral",), **sizes)
-    made = Subject(tiny("mistral").bridge, config, make_plan(config).prompts)
-    made.__dict__["opening"] = Opening((), (70, 80))
-    return made
-
-
-@pytest.mark.parametrize("kind", ["linear", "affine"])
-def test_the_slow_scores_are_those_of_the_shortcut(kind: Any, small: Subject) -> None:
-    assert 0 < recomputed(small, kind) < TOLERANCE
-
-
 def test_the_slow_scores_are_those_of_the_shortcut_in_the_embedded_model(
     subject: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("analyses.refusal.verify.SAMPLED", 2)
     assert 0 < recomputed(subject, "affine") < TOLERANCE
-
-
-def wrong_stream(patch: pytest.MonkeyPatch) -> None:
-    right = Prefixes.streams
-    patch.setattr(Prefixes, "streams", lambda self, layer: right(self, layer - 1))
-
-
-def wrong_edit(patch: pytest.MonkeyPatch) -> None:
-    right = Scorer._edit
-
-    def edit(self: Scorer, *args: Any) -> Candidate:
-        made = right(self, *args)
-        return replace(made, vectors=1.05 * made.vectors) if type(self) is Scorer else made
-
-    patch.setattr(Scorer, "_edit", edit)
-
-
-def wrong_rows(patch: pytest.MonkeyPatch) -> None:
-    """Every candidate's prompts are the first prompt."""
-    right = Scorer._pass
-
-    def act(self: Scorer, prefixes: Any, k: int, rows: Any, index: Any, edit: Any) -> Any:
-        index = torch.zeros_like(index) if type(self) is Scorer else index
-        return right(self, prefixes, k, rows, index, edit)
-
-    patch.setattr(Scorer, "_pass", act)
-
-
-def undefined_score(patch: pytest.MonkeyPatch) -> None:
-    right = Scorer.scores
-
-    def scores(self: Scorer, layer: int) -> dict[str, list[float]]:
-        found = right(self, layer)
-        return {**found, "comply": [nan] * len(found["comply"])} if type(self) is Scorer else found
-
-    patch.setattr(Scorer, "scores", scores)
-
-
-def undefined_kl(patch: pytest.MonkeyPatch) -> None:
-    right = Scorer.kl
-
-    def kl(self: Scorer, layer: int, position: int) -> float:
-        return nan if type(self) is Scorer else right(self, layer, position)
-
-    patch.setattr(Scorer, "kl", kl)
-
-
-@pytest.mark.parametrize("wrong", [wrong_stream, wrong_edit, wrong_rows])
-def test_a_wrong_shortcut_is_found_out(
-    wrong: Any, small: Subject, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    wrong(monkeypatch)
-    assert recomputed(small, "linear") > TOLERANCE
-
-
-@pytest.mark.parametrize("wrong", [undefined_score, undefined_kl])
-def test_a_score_that_is_undefined_on_one_way_only_is_found_out(
-    wrong: Any, small: Subject, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    wrong(monkeypatch)
-    assert recomputed(small, "linear") == inf
-
-
-def test_without_an_opening_a_score_is_undefined_on_both_ways_and_that_is_no_difference(
-    small: Subject,
-) -> None:
-    without = Subject(small.model, small.config, small.prompts)
-    without.__dict__.update(means=small.means, opening=Opening((), ()))
-    assert 0 < recomputed(without, "linear") < TOLERANCE
