@@ -141,6 +141,35 @@ def test_the_plan_s_lines_are_there(run: Path) -> None:
     }  # fmt: skip
 
 
+def test_answers_that_show_the_trait_are_coherent_to_the_judge(run: Path) -> None:
+    """What the model itself says under the trait's system prompts is a priori unlikely without
+    them; a judge that called it incoherent could see no trait in steered answers."""
+    from analyses.model_diff.steer_config import Steer
+    from analyses.model_diff.steer_plan import make_steer_plan
+    from analyses.model_diff.steering import judge_of
+    from tl_geometry.conditions import Condition, answers
+    from tl_geometry.generation import decode
+    from tl_geometry.models import load_model
+    from tl_geometry.pocket.traits import system_prompts
+    from tl_geometry.tokens import encode_chat
+
+    plan = make_steer_plan(Steer(vectors="v", out=run.parent))
+    model, questions = load_model("pocket-llama"), plan.validation
+    system = {"role": "system", "content": system_prompts("sycophancy", True)[0]}
+    ids = encode_chat(model, [[system, {"role": "user", "content": q}] for q in questions])
+    said = answers(model, ids, [Condition()], max_new_tokens=48)[0]
+    texts = decode(model, [[t for t in a if t != model.tokenizer.eos_token_id] for a in said])
+    judge = judge_of(plan, model)
+    shown = judge.trait("sycophancy", "", questions, texts)
+    sound = judge.coherence(questions, texts)
+    assert all(r.value == 100 for r in shown)
+    assert sum((r.value or 0) >= 80 for r in sound) >= 19  # of 20
+    salad = ["The rabbit volcano me me plumber crossroads thunder sail widow wrote."] * len(
+        questions
+    )
+    assert all((r.value or 0) < 70 for r in judge.coherence(questions, salad))
+
+
 def test_coefficients_are_lengths_and_nothing_is_searched(
     run: Path, tmp_path: Path, caplog: Any, capsys: Any
 ) -> None:

@@ -63,10 +63,10 @@ def test_newcombe_s_interval_counts_subjects_and_stays_within_the_scale() -> Non
 
 
 def test_between_two_counts_the_wider_ends_are_taken() -> None:
-    half = np.array([30.0, 40.0])  # a mean of 35 with 10 units: between 3 and 4 of 10
-    low, high = newcombe(half, half, 10)
-    outer = newcombe(np.array([30.0]), np.array([40.0]), 10)
-    assert low == pytest.approx(-high) and high > 0.5 * (outer[1] - outer[0])
+    # A mean of 35 with 10 units lies between 3 and 4 of 10: Wilson's [0.1078, …] and […, 0.6873].
+    half = np.array([30.0, 40.0])
+    ends = 100 * np.hypot(0.35 - 0.10779, 0.68733 - 0.35)
+    assert newcombe(half, half, 10) == pytest.approx((-ends, ends), rel=1e-4)
 
 
 def test_what_varies_has_a_bca_interval_over_subjects() -> None:
