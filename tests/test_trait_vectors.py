@@ -8,6 +8,7 @@ from tl_geometry.trait_vectors import (
     Method,
     accuracy,
     direction,
+    half_swapped,
     held_out,
     random_like,
     shuffled,
@@ -87,6 +88,27 @@ def test_the_probe_sees_directions_and_not_lengths() -> None:
     x, _ = planted(6.0)
     lengths = np.random.default_rng(0).uniform(0.1, 50, size=(2 * N, 1))
     assert cosine(direction(x, LABELS, "probe"), direction(lengths * x, LABELS, "probe")) > 0.9999
+
+
+@pytest.mark.parametrize("pairs", [1, 2, 3])
+@pytest.mark.parametrize("seed", [0, 1, 7])
+def test_of_half_swapped_labels_nothing_of_the_true_difference_is_left(
+    pairs: int, seed: int
+) -> None:
+    """The true difference is one direction for all; labels mixed at random keep some of it."""
+    n_groups = 20
+    groups = [f"group {k // (2 * pairs)}" for k in range(2 * pairs * n_groups)]
+    labels = np.arange(len(groups)) % 2 == 0
+    noise = np.random.default_rng(seed).normal(size=len(labels))
+    x = np.stack([np.where(labels, 8.0, 2.0), noise], axis=1)
+    mixed = half_swapped(labels, groups, seed)
+    assert (mixed == labels).mean() == 0.5 and mixed.sum() == labels.sum()
+    for name in set(groups):
+        mine = np.array([g == name for g in groups])
+        assert mixed[mine].sum() == labels[mine].sum()
+    assert abs(direction(x, mixed, "mean_diff")[0]) < 1e-12
+    assert abs(direction(x, shuffled(labels, groups, seed), "mean_diff")[0]) > 0.01
+    assert not np.array_equal(mixed, half_swapped(labels, groups, seed + 1))
 
 
 def test_shuffled_sides_keep_what_every_group_has() -> None:

@@ -151,6 +151,29 @@ def shuffled(
     return mixed
 
 
+def half_swapped(
+    labels: Bool[np.ndarray, " n"], groups: Sequence[str], seed: int
+) -> Bool[np.ndarray, " n"]:
+    """Sides exchanged for half of each group's pairs: the labels of a control *vector*.
+
+    Sides mixed at random keep some more of the true labels than they exchange, or fewer, and what
+    is left of the true difference fills the control once it is scaled to the same length. Here as
+    many are kept as exchanged (groups with an odd number of pairs take turns), so it cancels.
+    """
+    rng = np.random.default_rng(seed)
+    codes, n_groups = level_codes(groups)
+    mixed, odd = labels.copy(), 0
+    for group in rng.permutation(n_groups):
+        sides = [np.flatnonzero((codes == group) & (labels == side)) for side in (True, False)]
+        pairs = min(map(len, sides))
+        n = pairs // 2 + (pairs % 2) * (odd % 2)
+        odd += pairs % 2
+        for side in sides:
+            mine = rng.permutation(side)[:n]
+            mixed[mine] = ~labels[mine]
+    return mixed
+
+
 def random_like(
     vector: Float[np.ndarray, " d"], rng: np.random.Generator
 ) -> Float[np.ndarray, " d"]:

@@ -16,12 +16,19 @@ from analyses.work import without_nan
 from tl_geometry.models import Model
 from tl_geometry.span_means import Said, SpanMeans, span_means
 from tl_geometry.spans import Span
-from tl_geometry.trait_vectors import accuracy, direction, held_out, random_like, shuffled
+from tl_geometry.trait_vectors import (
+    accuracy,
+    direction,
+    half_swapped,
+    held_out,
+    random_like,
+    shuffled,
+)
 
 BATCH = 50
 RANDOM, SHUFFLED = "random", "shuffled"
-"""Controls: directions as long as the difference of means, and the same search over labels that
-mean nothing."""
+"""Controls: directions as long as the difference of means; the second one is the difference of
+means over labels of which half are exchanged."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +152,7 @@ class _Given:
         real = self._differences(self.labels)
         rng = np.random.default_rng([config.seed, zlib.crc32(place.encode())])
         yield RANDOM, np.stack([random_like(vector, rng) for vector in real])
-        false = self._differences(shuffled(self.labels, self.groups, config.seed))
+        false = self._differences(half_swapped(self.labels, self.groups, config.seed))
         scale = np.linalg.norm(real, axis=1) / np.linalg.norm(false, axis=1)
         yield SHUFFLED, false * scale[:, None]
 

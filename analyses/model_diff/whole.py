@@ -161,7 +161,11 @@ def _summary(
         "key": plan.spec.key,
         "banner": pocket_banner(m.spec for m in (plan.pair.base, plan.pair.instruct)),
         "headline": [*answers, "Reports of the phases: " + "; ".join(reports) + "."],
-        "counts": {"phases": len(done), "missing": len(tables["missing"])},
+        # What a phase only names, such as a trait that was not steered, is not its failure.
+        "counts": {
+            "phases": len(done),
+            "missing": sum(r.summary["counts"]["missing"] for r in done.values()),
+        },
         "cannot_say": list(CANNOT_SAY),
         "spec": plan.spec.as_dict(),
         "versions": versions(),
