@@ -182,9 +182,35 @@ def test_an_ensemble_is_both_vectors_each_at_its_layer() -> None:
     assert len({str(said[k]) for k in (0, 1, 2, 3)}) == 4
 
 
-def test_an_ensemble_has_one_kind_of_positions() -> None:
+@pytest.mark.parametrize(
+    "kinds", [("all", "prompt"), ("prompt", "generated"), ("generated", "all")]
+)
+def test_each_vector_of_an_ensemble_has_tokens_of_its_own(kinds: Any) -> None:
+    """By hand: one edit a layer that knows whether it stands in the prompt."""
     model: Any = load_model("pocket-mistral")
-    vector = torch.ones(model.cfg.d_model)
-    torn = Condition(vector, 1, "layer", also=Condition(vector, 2, "layer", "prompt"))
-    with pytest.raises(ValueError, match="same positions"):
-        answers(model, [[1]], [torn], max_new_tokens=1)
+    prompts = encode_chat(model, [[{"role": "user", "content": "Name a colour."}]])
+    a, b = (8 * v for v in torch.randn(2, model.cfg.d_model, generator=torch.Generator()))
+    both = Condition(a, 2, "layer", kinds[0], also=Condition(b, 5, "layer", kinds[1]))
+    asked = [Condition(), both, Condition(a, 2, "layer", kinds[0])]
+    said = answers(model, prompts, asked, max_new_tokens=20)
+    batch = pad(model, prompts)
+
+    def by_hand(vector: Tensor, kind: str) -> Any:
+        def edit(x: Tensor) -> Tensor:
+            in_prompt = x.shape[1] > 1
+            meant = kind == "all" or (kind == "prompt") == in_prompt
+            return x + vector if meant else x
+
+        return edit
+
+    edits = {2: by_hand(a, kinds[0]), 5: by_hand(b, kinds[1])}
+    new = generate(model, batch, max_new_tokens=20, edits=edits)
+    assert said[1] == to_their_ends(model, new)
+    assert said[1] != said[0] and said[1] != said[2]
+
+
+def test_a_condition_adds_two_vectors_at_most() -> None:
+    model: Any = load_model("pocket-mistral")
+    one = Condition(torch.ones(model.cfg.d_model), 1, "layer")
+    with pytest.raises(ValueError, match="two vectors at most"):
+        answers(model, [[1]], [replace(one, also=replace(one, also=one))], max_new_tokens=1)

@@ -41,14 +41,13 @@ class Condition:
     span: Span = "to_end"
     positions: Positions = "all"
     also: "Condition | None" = None
-    """What is added besides, at the same kind of positions: an ensemble of two vectors."""
+    """What is added besides, at positions of its own: an ensemble of two vectors."""
 
     def rows(self, n_layers: int, d_model: int) -> tuple[Steering, Steering]:
-        """Its one row, and that of what is added besides. ValueError as `row`, and where the two
-        mean different positions."""
+        """Its one row, and that of what is added besides. ValueError as `row`, and for a third."""
         also = self.also or Condition(positions=self.positions)
-        if also.positions != self.positions or also.also is not None:
-            raise ValueError("two vectors of one condition are added at the same positions")
+        if also.also is not None:
+            raise ValueError("a condition adds two vectors at most")
         return self.row(n_layers, d_model), also.row(n_layers, d_model)
 
     def row(self, n_layers: int, d_model: int) -> Steering:
@@ -107,8 +106,9 @@ def _passes(
     """
     by_length = sorted(range(len(prompts)), key=lambda prompt: len(prompts[prompt]))
     first = [_first_steered(*both)[0] for both in steered]
-    for kind in sorted({one.positions for one, _ in steered}):
-        alike = [c for c, (one, _) in enumerate(steered) if one.positions == kind]
+    kinds = [(one.positions, other.positions) for one, other in steered]
+    for kind in sorted(set(kinds)):
+        alike = [condition for condition, mine in enumerate(kinds) if mine == kind]
         by_depth = sorted(alike, key=lambda condition: first[condition])
         rows = [(prompt, condition) for prompt in by_length for condition in by_depth]
         n_passes = ceil(len(rows) / size)
@@ -118,10 +118,9 @@ def _passes(
 
 def _first_steered(*parts: Steering) -> list[int]:
     """The first block of each row whose output is changed in the prompt; n_layers if none is."""
-    layers = torch.stack([part.layers for part in parts]).any(0)
+    in_prompt = [part.layers & (part.positions != "generated") for part in parts]
+    layers = torch.stack(in_prompt).any(0)
     n_layers = layers.shape[1]
-    if parts[0].positions == "generated":
-        return [n_layers] * len(layers)
     depth = torch.arange(n_layers).expand_as(layers)
     return depth.masked_fill(~layers, n_layers).amin(1).tolist()
 
