@@ -138,5 +138,5 @@ class Combining(Steering):
         """A share of the source's own best dose, at its own layer."""
         best = self.singles[source].condition
         layer = best.place.layer
-        length = condition.dose * best.dose * float(self.norms[layer])
+        length = condition.dose * best.dose * float(self.norms_at(condition.place.steered)[layer])
         return Steered(units[layer] * length, layer, "layer", condition.place.steered)

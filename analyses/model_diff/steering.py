@@ -12,7 +12,14 @@ from torch import Tensor
 
 from analyses.model_diff.steer_judge import judge_of as judge_of
 from analyses.model_diff.steer_plan import SteerPlan
-from analyses.model_diff.steer_search import Condition, Place, Score, bisected, climbed
+from analyses.model_diff.steer_search import (
+    Condition,
+    Place,
+    Positions,
+    Score,
+    bisected,
+    climbed,
+)
 from analyses.model_diff.steer_vectors import Stack, further_random, unit_vectors
 from analyses.model_diff.steer_walk import next_step
 from analyses.work import work_off
@@ -33,6 +40,12 @@ ROWS = 320
 JUDGED = 16
 """Conditions that are rated together."""
 ANSWERS, NONE = "answers", "none"
+STEERED: Mapping[Positions, Span] = {
+    "all": Span("all"),
+    "prompt": Span("prompt"),
+    "generated": Span("response"),
+}
+"""Kind of tokens → where it lies in a prompt and its answer."""
 UNSTEERED = Condition(Place(NONE, 0), 0.0)
 
 
@@ -56,17 +69,23 @@ class Steering:
         return dict(further_random(self.plan, *next(iter(self.vectors.values())).shape))
 
     @cached_property
-    def norms(self) -> Float[Tensor, " layer"]:
-        """Mean length of the steered model's own states at the tokens of its unsteered answers to
-        validation questions, by layer: what a dose is a share of."""
+    def norms(self) -> dict[str, Float[Tensor, " layer"]]:
+        """Kind of tokens → mean length of the steered model's own states there, by layer: what a
+        dose is a share of. Over validation questions, and their unsteered answers; a kind that has
+        no token is NaN."""
         from tl_geometry.span_means import Said, span_means
 
         rows = self.answered([UNSTEERED], "validation")[0]
         ids = encode_requests(self.model, self.plan.validation)
         said = [Said(i, tuple(a["ids"])) for i, a in zip(ids, rows["answers"], strict=True)]
-        span = Span("response")
-        states = span_means(self.model, [s for s in said if s.response], [span])[span]
-        return states.norms.mean(0)
+        found = span_means(self.model, said, list(STEERED.values()))
+        return {kind: found[span].norms.nanmean(0) for kind, span in STEERED.items()}
+
+    def norms_at(self, steered: Positions) -> Float[Tensor, " layer"]:
+        """RuntimeError where no unsteered answer has a token and answers are steered."""
+        if (norms := self.norms[steered]).isnan().any():
+            raise RuntimeError("every unsteered answer is empty: their tokens have no length")
+        return norms
 
     @property
     def places(self) -> list[Place]:
@@ -98,7 +117,7 @@ class Steering:
 
     def _coefficients(self) -> list[Condition]:
         return [
-            Condition(place, c / float(self.norms[place.layer]))
+            Condition(place, c / float(self.norms_at(place.steered)[place.layer]))
             for place in self.places
             for c in sorted(set(self.plan.config.coefficients))
         ]
@@ -107,7 +126,8 @@ class Steering:
         """The dose as a multiple of the unit vector, which is how the plan writes it."""
         if condition == UNSTEERED:
             return 0.0
-        return condition.dose * float(self.norms[condition.place.layer])
+        place = condition.place
+        return condition.dose * float(self.norms_at(place.steered)[place.layer])
 
     def scored(
         self, conditions: Sequence[Condition], part: str, title: str = ""

@@ -100,7 +100,7 @@ def test_what_is_added_is_the_stated_share_of_the_stream(run: Path, pocket: Any)
     plain = answers(model, ids, [Condition()], max_new_tokens=24)[0]
     ends = model.tokenizer.eos_token_id
     said = [Said(i, [t for t in a if t != ends]) for i, a in zip(ids, plain, strict=True)]
-    span = Span("response")
+    span = Span("all")  # as the vector: at prompt and answer
     norm = float(span_means(model, said, [span])[span].norms.mean(0)[12])
     vectors = load_file(run.parent / "v" / "natural" / "artifacts" / "vectors.safetensors")
     unit = vectors["response__5|mean_diff"][12]
@@ -112,6 +112,41 @@ def test_what_is_added_is_the_stated_share_of_the_stream(run: Path, pocket: Any)
     (row,) = [r for r in rows if r["key"] == key]
     assert row["answers"][0]["text"] == decode(model, [[t for t in alone if t != ends]])[0]
     del torch, pocket
+
+
+def test_a_dose_is_a_share_of_the_length_at_the_steered_tokens(run: Path) -> None:
+    """Lengths taken by hand from one unpadded pass a text, over each kind of tokens."""
+    import torch
+
+    from analyses.model_diff.steer_config import Steer
+    from analyses.model_diff.steer_plan import make_steer_plan
+    from analyses.model_diff.steer_search import Condition, Place
+    from analyses.model_diff.steering import Steering
+    from tl_geometry.models import load_model
+    from tl_geometry.tokens import encode_requests
+
+    plan = make_steer_plan(Steer(vectors="v", subset=3, out=run.parent))
+    model: Any = load_model("pocket-llama")
+    said = [[5, 6, 7], [8], [9, 10, 11, 12, 13]]
+
+    class Said(Steering):
+        def answered(self, conditions: Any, part: str, title: str = "") -> list[dict[str, Any]]:
+            return [{"answers": [{"ids": ids} for ids in said]}]
+
+    steering = object.__new__(Said)
+    steering.plan, steering.model = plan, model
+    by_hand: dict[str, list[float]] = {"all": [], "prompt": [], "generated": []}
+    for prompt, answer in zip(encode_requests(model, plan.validation), said, strict=True):
+        _, cache = model.run_with_cache(torch.tensor([[*prompt, *answer]]))
+        lengths = cache["blocks.12.hook_resid_post"][0].norm(dim=-1)
+        by_hand["all"].append(float(lengths.mean()))
+        by_hand["prompt"].append(float(lengths[: len(prompt)].mean()))
+        by_hand["generated"].append(float(lengths[len(prompt) :].mean()))
+    kinds: Any = by_hand
+    for kind in kinds:
+        coefficient = steering.coefficient(Condition(Place("x", 12, kind), 0.5))
+        assert coefficient == pytest.approx(0.5 * np.mean(by_hand[kind]), rel=1e-4)
+    assert len({round(float(norms[12]), 2) for norms in steering.norms.values()}) == 3
 
 
 def test_the_plan_s_lines_are_there(run: Path) -> None:
