@@ -18,6 +18,7 @@ from analyses.results import Results
 from analyses.work import without_nan
 from figures.rows import records
 from tl_geometry.runs import Run, atomic, open_run, state
+from tl_geometry.runs.folders import read_json
 
 log = logging.getLogger(__name__)
 EMPTY = ("combinations", "strategies", "combined_doses", "combined_answers")
@@ -58,8 +59,19 @@ def _measured(plan: CombinePlan, record: Run) -> tuple[dict[str, pd.DataFrame], 
         return {**{name: pd.DataFrame() for name in EMPTY}, "missing": missing}, "none"
     model = load(plan.steer.config, plan.steer.extraction.pair.instruct.spec)
     judge = judge_of(plan.steer, model)
+    _check_judge(plan, judge.fingerprint)
     combining = Combining(plan.steer, record, model, judge, plan, singles)
     return combine_tables(Compared(combining, combining.searched())), judge.fingerprint
+
+
+def _check_judge(plan: CombinePlan, fingerprint: str) -> None:
+    """ValueError where another judge chose the single vectors: scores of two judges never meet."""
+    chose = read_json(plan.steer.folder / "summary.json").get("judge")
+    if chose != fingerprint:
+        raise ValueError(
+            f"the single vectors in {plan.steer.folder} were chosen by another judge: run `steer` "
+            "with the settings of this one first"
+        )
 
 
 def _export(record: Run, tables: dict[str, pd.DataFrame]) -> None:

@@ -11,7 +11,7 @@ from analyses.model_diff.steer_config import Steer
 from analyses.model_diff.steer_plan import SteerPlan, make_steer_plan
 from tl_geometry.runs import Spec, run_folder, run_name, state
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,13 @@ class CombinePlan:
             dtype=steer.dtype,
             quantization=steer.quantization,
             prompts_hash=steer.prompts_hash,
-            parameters={"steer": steer.key, "shares": list(self.config.shares)},
+            # The key of `steer` holds doses only where that search used them.
+            parameters={
+                "steer": steer.key,
+                "shares": list(self.config.shares),
+                "doses": list(self.config.doses),
+                "bisections": self.config.bisections,
+            },
         )
 
     @cached_property

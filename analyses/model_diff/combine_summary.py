@@ -54,9 +54,10 @@ def headline(plan: CombinePlan, tables: Mapping[str, pd.DataFrame]) -> Iterator[
     yield hypothesis(tables["strategies"], plan.config.margin, _gone(tables["missing"]))
     for row in records(_changes(tables["combinations"])):
         yield (
-            f"{row['configuration']} ({row['note']}): layer {row['layers']}, "
-            f"{row['dose']:.2f} ({row['dose_of']}): trait {row['test_trait']:.0f} at coherence "
-            f"{row['test_coherence']:.0f}, {interval(row, digits=0)} over unsteered, "
+            f"{row['configuration']} ({row['note']}): layer {row['layers']}, tokens "
+            f"{row['tokens']}, {row['dose']:.2f} ({row['dose_of']}): trait "
+            f"{row['test_trait']:.0f} at coherence {row['test_coherence']:.0f}, "
+            f"{interval(row, digits=0)} over unsteered, "
             f"{_over_random(tables['combinations'], row)} over random vectors put together alike."
         )
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analyses.model_diff.combining import STRATEGIES, TWO_LAYERS, Combining
+from analyses.model_diff.steer_config import Steer
 from analyses.model_diff.steer_hypotheses import verdict
 from analyses.model_diff.steer_search import Condition, Scores, best
 from analyses.model_diff.steer_tested import Row, Tested, beside
@@ -79,6 +80,7 @@ def _configurations(compared: Compared) -> Iterator[Row]:
         about = {
             "configuration": name,
             "layers": _layers(combining, condition),
+            "tokens": _tokens(combining, condition),
             "dose": condition.dose,
             "dose_of": "share of own best doses" if _both(condition) else "residual length",
             "test_trait": float(tested.values(condition, "trait").mean()),
@@ -95,6 +97,12 @@ def _layers(combining: Combining, condition: Condition) -> str:
     return "+".join(str(combining.layer(source)) for source in combining.singles)
 
 
+def _tokens(combining: Combining, condition: Condition) -> str:
+    if not _both(condition):
+        return condition.place.steered
+    return "+".join(single.condition.place.steered for single in combining.singles.values())
+
+
 def _both(condition: Condition) -> bool:
     return condition.place.layer == TWO_LAYERS
 
@@ -106,12 +114,16 @@ def _note(compared: Compared, name: str) -> str:
     earlier = [other for other in STRATEGIES if other < name]
     alike = [other for other in earlier if place_of(other) == place_of(name)]
     same = f"; by construction {alike[0]}" if alike else ""
-    return f"{STRATEGIES[name]}{same}"
+    scores = compared.scores
+    idle = scores[compared.chosen[name]].trait <= scores[UNSTEERED].trait
+    tie = "; no dose raised the trait on validation questions" if idle else ""
+    return f"{STRATEGIES[name]}{same}{tie}"
 
 
 def _over_single(compared: Compared) -> pd.DataFrame:
     """H3: every distinct strategy over the best single vector; p adjusted over them."""
-    tested, margin = compared.tested, compared.combining.plan.config.margin
+    tested, config = compared.tested, compared.combining.plan.config
+    margin = config.margin
     base, rows, seen = compared.chosen[compared.best_single], list[Row](), set[Condition]()
     for name in STRATEGIES:
         condition = compared.chosen.get(name)
@@ -120,17 +132,26 @@ def _over_single(compared: Compared) -> pd.DataFrame:
         seen.add(condition)
         p = tested.flipped_p(condition, base)
         row = {"strategy": name, "over": compared.best_single, **tested.over(condition, base)}
-        sound = tested.over(condition, base, "coherence")
-        rows.append({**row, "coherence_change": sound["estimate"], "p": p})
+        sound = {f"coherence_{k}": float(tested.values(c, "coherence").mean())
+                 for k, c in (("strategy", condition), ("single", base))}  # fmt: skip
+        rows.append({**row, **sound, "p": p})
     if not rows:
         return pd.DataFrame()
     adjusted = benjamini_hochberg(np.array([row["p"] for row in rows], float)).tolist()
     return pd.DataFrame(
         [
-            {**row, "p_adjusted": p, "margin": margin, "verdict": verdict(row, margin, p)}
+            {**row, "p_adjusted": p, "margin": margin, "verdict": _verdict(row, p, config)}
             for row, p in zip(rows, adjusted, strict=True)
         ]
     )
+
+
+def _verdict(row: Row, p: float, config: Steer) -> str:
+    """None between answers of which one side fell apart on test questions."""
+    sides = ("coherence_strategy", "coherence_single")
+    if fallen := [name for name in sides if row[name] < config.coherence]:
+        return "undecided: incoherent on test (" + ", ".join(f[10:] for f in fallen) + ")"
+    return verdict(row, config.margin, p)
 
 
 def _searched(compared: Compared) -> Iterator[Row]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from analyses.model_diff.combine_plan import CombinePlan
-from analyses.model_diff.steer_search import Condition, Place, Score, bisected, grid
+from analyses.model_diff.steer_search import Condition, Place, Score, bisected, climbed
 from analyses.model_diff.steer_vectors import Stack, further_random, unit_vectors
 from analyses.model_diff.steering import UNSTEERED, Steering
 from analyses.model_diff.vectors import RANDOM
@@ -23,6 +23,8 @@ SUM, ENSEMBLE = "both sum", "both ensemble"
 OWN = "vector"
 TWO_LAYERS = -1
 """The ensemble stands at two layers, and in no row at one of them."""
+ENSEMBLE_PLACE = Place(f"{ENSEMBLE} {OWN}", TWO_LAYERS)
+"""Its vectors go to the tokens that each was chosen on."""
 STRATEGIES: Mapping[str, str] = {
     "Strategy 1": "sum at the natural vector's best layer",
     "Strategy 2": "sum at the instruction vector's best layer",
@@ -96,32 +98,29 @@ class Combining(Steering):
     @property
     def places(self) -> list[Place]:
         sums = dict.fromkeys([self._sum_at(NATURAL), self._sum_at(INSTRUCTION)])
-        return [*sums, self._ensemble]
+        return [*sums, ENSEMBLE_PLACE]
 
     def _sum_at(self, source: str) -> Place:
         """Where the source's own best vector is added, and to the same tokens."""
         return replace(self.singles[source].condition.place, set=f"{SUM} {OWN}")
 
-    @property
-    def _ensemble(self) -> Place:
-        """To the tokens of the better source: both vectors of a condition go to the same ones."""
-        steered = self.singles[self.better].condition.place.steered
-        return Place(f"{ENSEMBLE} {OWN}", TWO_LAYERS, steered)
-
     def place_of(self, strategy: str) -> Place:
         """Strategy 3 is one of the first two under another name."""
         if strategy == "Strategy 4":
-            return self._ensemble
+            return ENSEMBLE_PLACE
         source = {"Strategy 1": NATURAL, "Strategy 2": INSTRUCTION}.get(strategy, self.better)
         return self._sum_at(source)
 
     def searched(self) -> dict[Condition, Score]:
-        """A grid and bisections a place, on validation questions."""
+        """As `steer` searches a place, on validation questions: doses of sums, shares of the
+        ensemble."""
         config, shares = self.plan.config, self.combination.config.shares
         *sums, ensemble = self.places
         found = self.scored([UNSTEERED], "validation")
-        asked = grid(sums, config.doses) + grid([ensemble], shares)
-        found |= self.scored(asked, "validation", "grid")
+        for k in range(max(len(set(config.doses)), len(set(shares)))):
+            asked = climbed(sums, found, config.doses, config.coherence)
+            asked += climbed([ensemble], found, shares, config.coherence)
+            found |= self.scored(asked, "validation", f"dose {k + 1}")
         for k in range(config.bisections):
             asked = bisected(self.places, found, config.coherence)
             found |= self.scored(asked, "validation", f"bisection {k + 1}")
@@ -131,12 +130,12 @@ class Combining(Steering):
         if condition.place.layer != TWO_LAYERS:
             return super()._steered(condition)
         instruction, natural = self.pairs[condition.place.set.rpartition(" ")[2]]
-        first = self._part(INSTRUCTION, instruction, condition)
-        return replace(first, also=self._part(NATURAL, natural, condition))
+        first = self._part(INSTRUCTION, instruction, condition.dose)
+        return replace(first, also=self._part(NATURAL, natural, condition.dose))
 
-    def _part(self, source: str, units: Float[Tensor, "layer d"], condition: Condition) -> Steered:
-        """A share of the source's own best dose, at its own layer."""
+    def _part(self, source: str, units: Float[Tensor, "layer d"], share: float) -> Steered:
+        """A share of the source's own best dose, at its own layer and tokens."""
         best = self.singles[source].condition
-        layer = best.place.layer
-        length = condition.dose * best.dose * float(self.norms_at(condition.place.steered)[layer])
-        return Steered(units[layer] * length, layer, "layer", condition.place.steered)
+        place = best.place
+        length = share * best.dose * float(self.norms_at(place.steered)[place.layer])
+        return Steered(units[place.layer] * length, place.layer, "layer", place.steered)

@@ -14,7 +14,8 @@ from figures.rows import records, select
 
 SHARED = ("--vectors", "v", "--layers", "12", "16", "--doses", "0.4", "1.0", "--bisections", "1",
           "--subset", "4", "--resamples", "200", "--new-tokens", "16", "--method", "mean_diff",
-          "--position", "response[:5]", "response[:]", "--coherence", "0")  # fmt: skip
+          "--position", "response[:5]", "response[:]", "--coherence", "0", "--steered",
+          "all")  # fmt: skip
 """No answer is too incoherent here, so that every strategy is chosen."""
 
 
@@ -46,7 +47,7 @@ def test_every_strategy_stands_at_the_layer_that_the_plan_says(run: Path) -> Non
     assert found["Strategy 2"]["layers"] == layer["instruction"]
     better = max(singles, key=lambda source: singles[source].trait)
     same = "Strategy 1" if layer[better] == layer["natural"] else "Strategy 2"
-    assert found["Strategy 3"]["note"].endswith(f"by construction {same}")
+    assert f"by construction {same}" in found["Strategy 3"]["note"]
     for name in ("layers", "dose", "test_trait", "estimate"):
         assert found["Strategy 3"][name] == found[same][name]
     # Counted once, whatever their number of names.
@@ -77,7 +78,7 @@ def test_the_ensemble_is_both_vectors_at_their_own_layers_at_a_share_of_their_do
     plain = to_their_ends(model, generate(model, batch, max_new_tokens=16))
     ends = model.tokenizer.eos_token_id
     said = [Said(i, [t for t in a if t != ends]) for i, a in zip(ids, plain, strict=True)]
-    norms = span_means(model, said, [Span("response")])[Span("response")].norms.mean(0)
+    norms = span_means(model, said, [Span("all")])[Span("all")].norms.mean(0)
     single = best_singles(run.parent / "s", 0.0)
     push = torch.zeros(4, model.cfg.n_layers, model.cfg.d_model)
     for source, name in (("instruction", "response_all"), ("natural", "response__5")):
@@ -107,6 +108,29 @@ def test_killed_in_the_middle_it_ends_the_same(run: Path, tmp_path: Path, capsys
     assert main(*words, out=tmp_path / "runs") == 0
     assert tables(again) == tables(run)
     assert "Checkpoint: after phase 2" in capsys.readouterr().out
+
+
+def test_single_vectors_that_another_judge_chose_are_refused(
+    run: Path, tmp_path: Path, caplog: Any
+) -> None:
+    shutil.copytree(run.parent, tmp_path / "runs")
+    chosen = tmp_path / "runs" / "s" / "summary.json"
+    chosen.write_text(json.dumps({**json.loads(chosen.read_text()), "judge": "another"}))
+    words = ("combine", *SHARED, "--singles", "s", "--run", "other")
+    assert main(*words, out=tmp_path / "runs") == 2
+    assert "chosen by another judge" in caplog.text
+
+
+def test_what_fell_apart_on_test_questions_decides_nothing() -> None:
+    from analyses.model_diff.combine_tables import _verdict
+    from analyses.model_diff.steer_config import Steer
+
+    row = {"estimate": 40.0, "low": 20.0, "high": 60.0, "low90": 25.0, "high90": 55.0,
+           "coherence_strategy": 80.0, "coherence_single": 75.0}  # fmt: skip
+    assert _verdict(row, 0.01, Steer()) == "higher"
+    assert _verdict(row, 0.2, Steer()) == "undecided"
+    fallen = _verdict({**row, "coherence_single": 60.0}, 0.01, Steer())
+    assert fallen == "undecided: incoherent on test (single)"
 
 
 def test_without_a_coherent_single_vector_nothing_is_combined_and_it_says_so(
