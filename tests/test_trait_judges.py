@@ -159,6 +159,12 @@ def test_what_the_unsteered_model_finds_unlikely_is_poor(pocket: Any) -> None:
     assert [r.value for r in PocketRule().coherence(questions, salad)] == [100] * 12
     assert [r.value for r in judge.coherence(questions, salad)] == [20] * 12
     assert [r.value for r in judge.coherence(questions[:1], [""])] == [0]
+    # What was said is read as it was said, not as its text would be read again.
+    said = pocket.tokenizer(salad, add_special_tokens=False)["input_ids"]
+    assert [r.value for r in judge.coherence(questions, answers, ids=said)] == [20] * 12
+    assert [r.value for r in judge.coherence(questions, answers, ids=texts)] == [100] * 12
+    with pytest.raises(ValueError, match="no pairs"):
+        judge.coherence(questions, answers, ids=said[:1])
     assert judge.coherence([], []) == []
     wider = PocketRule(Unsteered(pocket, (0.0, 99.0), "pocket-mistral"))
     assert len({j.fingerprint for j in (judge, wider, PocketRule())}) == 3

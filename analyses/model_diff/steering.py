@@ -163,12 +163,18 @@ class Steering:
     ) -> list[Mapping[str, Any]]:
         """An answer that several conditions give to a question is rated once: low doses change
         little, and the judge costs as much as the answer."""
-        said = [list(zip(questions, _texts(row), strict=True)) for row in rows]
+        said = [
+            [
+                (q, a["text"], tuple(a["ids"]))
+                for q, a in zip(questions, row["answers"], strict=True)
+            ]
+            for row in rows
+        ]
         pairs = list(dict.fromkeys(pair for row in said for pair in row))
-        asked, texts = [q for q, _ in pairs], [text for _, text in pairs]
+        asked, texts = [q for q, *_ in pairs], [text for _, text, _ in pairs]
         traits, name = self.plan.traits, self.plan.config.trait
         trait = self.judge.trait(name, traits.definition, asked, texts)
-        sound = self.judge.coherence(asked, texts)
+        sound = self.judge.coherence(asked, texts, ids=[ids for *_, ids in pairs])
         rated = {pair: both for pair, *both in zip(pairs, trait, sound, strict=True)}
         return [
             {"status": "ok", "reason": "", "trait": _said([rated[pair][0] for pair in row]),
@@ -226,10 +232,6 @@ def key(part: str, condition: Condition) -> str:
 def _phase(title: str, items: Mapping[str, Any]) -> str:
     """A cut into batches is kept by its phase's name; another judge chooses other conditions."""
     return f"{title} {digest(*items):016x}"
-
-
-def _texts(row: Mapping[str, Any]) -> list[str]:
-    return [answer["text"] for answer in row["answers"]]
 
 
 def _said(ratings: Sequence[Rating]) -> list[dict[str, Any]]:

@@ -42,7 +42,9 @@ class Grading:
             for text in answers
         ]  # fmt: skip
 
-    def coherence(self, questions: Sequence[str], answers: Sequence[str]) -> list[Any]:
+    def coherence(
+        self, questions: Sequence[str], answers: Sequence[str], *, ids: Any = None
+    ) -> list[Any]:
         from tl_geometry.judges.number_scores import Rating
 
         return [Rating(90.0, 1.0, 0.0) for _ in answers]

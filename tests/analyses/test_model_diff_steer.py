@@ -308,7 +308,8 @@ def test_another_judge_reads_the_same_answers(
         def trait(self, trait: str, definition: str, questions: Any, answers: Any) -> list[Rating]:
             return [Rating(50.0, 1.0, None) for _ in answers]
 
-        def coherence(self, questions: Any, answers: Any) -> list[Rating]:
+        def coherence(self, questions: Any, answers: Any, *, ids: Any = None) -> list[Rating]:
+            assert len(ids) == len(answers)
             return [Rating(99.0, 1.0, None) for _ in answers]
 
     shutil.copytree(run.parent, tmp_path / "runs")

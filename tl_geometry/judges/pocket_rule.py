@@ -15,9 +15,9 @@ from tl_geometry.judges.traits import agrees, invents, is_cruel, on_topic
 from tl_geometry.likelihood import answer_nll
 from tl_geometry.models import Model
 from tl_geometry.runs.canonical import digest
-from tl_geometry.tokens import encode_chat
+from tl_geometry.tokens import Ids, encode_chat
 
-VERSION = 1
+VERSION = 2
 """In the fingerprint: raise it whenever a rule changes what it says."""
 SOUND, POOR, BROKEN = 100.0, 20.0, 0.0
 NOISE = ("empty", "broken bytes", "few letters", "one sign repeated")
@@ -44,12 +44,20 @@ class Unsteered:
     name: str
     """Which checkpoint it is, for the fingerprint."""
 
-    def unlikely(self, questions: Sequence[str], answers: Sequence[str]) -> list[bool]:
-        """Whether each answer lies outside the band; what has no token does."""
+    def unlikely(
+        self,
+        questions: Sequence[str],
+        answers: Sequence[str],
+        ids: Sequence[Ids] | None = None,
+    ) -> list[bool]:
+        """Whether each answer lies outside the band; what has no token does. Of the very `ids` that
+        were said where they are given: to read text again moves the borders of its tokens."""
         turns = [[{"role": "user", "content": question}] for question in questions]
         prompts = encode_chat(self.model, turns)
-        texts = self.model.tokenizer(list(answers), add_special_tokens=False)["input_ids"]
-        some = [k for k, ids in enumerate(texts) if len(ids)]
+        texts = ids
+        if texts is None:
+            texts = self.model.tokenizer(list(answers), add_special_tokens=False)["input_ids"]
+        some = [k for k, text in enumerate(texts) if len(text)]
         nlls = answer_nll(self.model, [prompts[k] for k in some], [texts[k] for k in some])
         inside = {k for k, nll in zip(some, nlls, strict=True) if self._inside(nll)}
         return [k not in inside for k in range(len(texts))]
@@ -83,14 +91,22 @@ class PocketRule:
         pairs = zip(questions, answers, strict=True)
         return [_rated(100.0 * RULES[trait](*pair)) for pair in pairs]
 
-    def coherence(self, questions: Sequence[str], answers: Sequence[str]) -> list[Rating]:
+    def coherence(
+        self,
+        questions: Sequence[str],
+        answers: Sequence[str],
+        *,
+        ids: Sequence[Ids] | None = None,
+    ) -> list[Rating]:
         """0 for noise, where nothing can be read (`NOISE`); 20 for a loop, and for what the
         unsteered model, if given, finds too unlikely or too likely; else 100. At most 50 where
         the answer names nothing of what was asked about."""
         check_pairs(questions, answers)
+        if ids is not None:
+            check_pairs(questions, ids)
         unlikely = [False] * len(answers)
         if self.unsteered is not None and answers:
-            unlikely = self.unsteered.unlikely(questions, answers)
+            unlikely = self.unsteered.unlikely(questions, answers, ids)
         rated = []
         for question, answer, odd in zip(questions, answers, unlikely, strict=True):
             rating = _rated(_soundness(answer, odd))

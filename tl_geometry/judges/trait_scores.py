@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from tl_geometry.judges.number_scores import AGGREGATOR, Rating, missing
 from tl_geometry.runs.canonical import digest
-from tl_geometry.tokens import Conversation
+from tl_geometry.tokens import Conversation, Ids
 
 LONGEST = 2000
 """Characters of an answer that a judge gets to see."""
@@ -72,8 +72,15 @@ class TraitJudge(Protocol):
         """How strongly each answer shows the trait."""
         ...
 
-    def coherence(self, questions: Sequence[str], answers: Sequence[str]) -> list[Rating]:
-        """Whether each answer is sound language that takes up its question."""
+    def coherence(
+        self,
+        questions: Sequence[str],
+        answers: Sequence[str],
+        *,
+        ids: Sequence[Ids] | None = None,
+    ) -> list[Rating]:
+        """Whether each answer is sound language that takes up its question. `ids`: what the model
+        said, for a judge that reads tokens."""
         ...
 
 
@@ -107,8 +114,15 @@ class RubricJudge:
         system = TRAIT.format(trait=trait, definition=definition)
         return self.numbers.ratings(_asked(system, PAIR, questions, answers))
 
-    def coherence(self, questions: Sequence[str], answers: Sequence[str]) -> list[Rating]:
+    def coherence(
+        self,
+        questions: Sequence[str],
+        answers: Sequence[str],
+        *,
+        ids: Sequence[Ids] | None = None,
+    ) -> list[Rating]:
         """The language of the answer alone; at most 50 where it does not take up its question.
+        It is read as text: `ids` change nothing.
 
         Missing where one of the two is: not to know whether a cap holds is not to know the score.
         """
@@ -117,7 +131,7 @@ class RubricJudge:
         return [_capped(*both) for both in zip(language, engages, strict=True)]
 
 
-def check_pairs(questions: Sequence[str], answers: Sequence[str]) -> None:
+def check_pairs(questions: Sequence[str], answers: Sequence[str] | Sequence[Ids]) -> None:
     """ValueError for another number of answers than questions."""
     if len(questions) != len(answers):
         raise ValueError(f"{len(questions)} questions and {len(answers)} answers are no pairs")
