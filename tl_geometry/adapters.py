@@ -4,6 +4,7 @@
 if rank-stabilised (Kalajdzievski 2023, arXiv 2312.03732). It has rank r at most.
 """
 
+import hashlib
 import json
 import math
 import re
@@ -67,9 +68,7 @@ def read_adapter(folder: Path, base: Checkpoint) -> Adapter:
     config = _config(folder)
     found: dict[str, dict[str, str]] = {}
     left_out: dict[str, str] = {}
-    file = folder / "adapter_model.safetensors"
-    if not file.is_file():
-        raise ValueError(f"{folder} has no adapter_model.safetensors: save it with PEFT anew")
+    file = _file(folder)
     with safe_open(file, framework="pt") as opened:
         keys_of_file = list(opened.keys())
         shapes = {key: tuple(opened.get_slice(key).get_shape()) for key in keys_of_file}
@@ -87,6 +86,26 @@ def read_adapter(folder: Path, base: Checkpoint) -> Adapter:
         scales[name] = _scale(module, shapes[pair["A"]][0], config)
         keys[name] = (pair["A"], pair["B"])
     return Adapter(base, file, scales, keys, left_out)
+
+
+def adapter_digest(folder: Path) -> str:
+    """SHA-256 of an adapter's settings and weights, wherever its folder is and whatever its name.
+
+    ValueError where the folder holds no LoRA adapter.
+    """
+    _config(folder)
+    digest = hashlib.sha256()
+    for file in (folder / "adapter_config.json", _file(folder)):
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _file(folder: Path) -> Path:
+    file = folder / "adapter_model.safetensors"
+    if not file.is_file():
+        raise ValueError(f"{folder} has no adapter_model.safetensors: save it with PEFT anew")
+    return file
 
 
 def _config(folder: Path) -> Mapping[str, Any]:

@@ -96,42 +96,6 @@ def layer_alignment(
 
 
 @dataclass(frozen=True)
-class EnergyAlong:
-    """How much of a change is written along a given direction."""
-
-    share: float
-    """‖Δᵀv̂‖² / ‖Δ‖²."""
-    expected: float
-    """Of a random direction: 1/d exactly."""
-    p: float
-    """One-sided: how often a random direction takes as large a share."""
-
-
-def energy_along(
-    delta: Float[np.ndarray, "d n_in"],
-    direction: Float[np.ndarray, " d"],
-    *,
-    rng: np.random.Generator,
-    draws: int = 1_000,
-) -> EnergyAlong:
-    """Share of a change's energy on a direction, against random directions.
-
-    It needs no singular vector, so it is defined also where the spectrum is flat.
-    ValueError where the change or the direction is zero.
-    """
-    _check_rows(direction[None], direction[None])
-    total = float(np.square(delta, dtype=np.float64).sum())
-    if not total > 0:
-        raise ValueError("the difference is zero: it has no energy to share")
-    random = rng.standard_normal((draws, len(direction)))
-    lines = np.vstack([direction, random])
-    lines = lines / np.linalg.norm(lines, axis=1, keepdims=True)
-    shares = np.square(lines @ delta).sum(axis=1) / total
-    hits = int((shares[1:] >= shares[0]).sum())
-    return EnergyAlong(float(shares[0]), 1 / len(direction), (1 + hits) / (1 + draws))
-
-
-@dataclass(frozen=True)
 class MiddleShare:
     """How much of what changed lies in the middle third of the layers."""
 

@@ -9,13 +9,13 @@ from analyses.model_diff.extracted import recorded
 from analyses.model_diff.plan import ANALYSIS, Pair, Plan, extraction_of, pair_of
 from analyses.model_diff.weights_config import Weights
 from analyses.requested import ModelPlan, model_plans
-from tl_geometry.adapters import read_adapter
+from tl_geometry.adapters import adapter_digest, read_adapter
 from tl_geometry.checkpoints import open_checkpoint, read_checkpoint
 from tl_geometry.runs import Spec, run_folder, run_name
 from tl_geometry.weight_delta import Difference
 from tl_geometry.weight_delta import Pair as Checkpoints
 
-VERSION = 2
+VERSION = 3
 WEIGHTS = "weights"
 """Folder of the rows."""
 
@@ -29,6 +29,8 @@ class WeightsPlan:
     """Base and tuned; the base alone where an adapter or revisions are compared."""
     extraction: Plan | None
     """The run whose trait vectors are compared; None where none are."""
+    adapter: str | None = None
+    """What is in the adapter's files, whose folder may be called as another's."""
 
     @property
     def name(self) -> str:
@@ -46,7 +48,7 @@ class WeightsPlan:
             prompts_hash=recorded(self.extraction)["key"] if self.extraction else "",
             parameters={
                 "step": config.step,
-                "adapter": config.adapter and Path(config.adapter).name,
+                "adapter": self.adapter,
                 "revisions": list(config.revisions),
                 "tokens": config.tokens,
                 "directions": config.directions,
@@ -70,7 +72,8 @@ def make_weights_plan(config: Weights) -> WeightsPlan:
         (model,) = model_plans(replace(config, models=(name,)))
         if model.size is None:
             raise ValueError(f"{model.name}: {model.reason}")
-        return WeightsPlan(config, (model,), _extraction(config, None))
+        adapter = adapter_digest(Path(config.adapter)) if config.adapter else None
+        return WeightsPlan(config, (model,), _extraction(config, None), adapter)
     pair = pair_of(config)
     return WeightsPlan(config, (pair.base, pair.instruct), _extraction(config, pair))
 

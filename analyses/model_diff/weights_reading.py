@@ -12,8 +12,8 @@ from analyses.model_diff.weights_plan import WeightsPlan
 from analyses.model_diff.weights_tables import APPLIED, MEAN_COLUMN, Sets
 from tl_geometry.weight_applied import applied, applied_by_layer
 from tl_geometry.weight_directions import mean_column, top_directions
+from tl_geometry.weight_energy import energy_along
 from tl_geometry.weight_lens import Lens, Readout, logit_lens
-from tl_geometry.weight_statistics import energy_along
 
 Written = Mapping[str, torch.Tensor]
 Told = tuple[str, torch.Tensor | None, dict[str, Any]]
@@ -38,12 +38,14 @@ class Reading:
 
     def energies(self, layer: int, written: Written) -> Iterator[dict[str, Any]]:
         """How much each matrix's change writes along each trait vector of its layer."""
+        if not self.sets:
+            return
+        vectors = np.stack([of_layers[layer] for of_layers in self.sets.values()])
         for component, delta in written.items():
             if not delta.any():
                 continue
-            for name, vectors in self.sets.items():
-                rng = np.random.default_rng([self.config.seed, layer])
-                found = energy_along(delta.double().numpy(), vectors[layer], rng=rng)
+            along = energy_along(delta.double().numpy(), vectors)
+            for name, found in zip(self.sets, along, strict=True):
                 key = f"energy|{layer}|{component}|{name}"
                 about = {"layer": layer, "component": component, "set": name}
                 yield {"key": key, "status": "ok", "reason": "", **about, **asdict(found)}

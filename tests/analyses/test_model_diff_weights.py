@@ -210,6 +210,57 @@ def test_an_edit_of_the_base_model_is_what_is_applied(
         assert abs(float(torch.cosine_similarity(found[kind][20], u, dim=0))) >= 0.9
 
 
+def test_an_edit_along_a_trait_vector_is_seen_in_its_layer_alone(
+    run: Path, tmp_path: Path, caplog: Any, capsys: Any
+) -> None:
+    """Among some five hundred rows, corrected for all of them."""
+    from tl_geometry.catalogue import MODELS
+
+    base, tuned = Path(MODELS["pocket-llama-base"].source), tmp_path / "edited"
+    shutil.copytree(base, tuned)
+    shutil.copytree(run.parent / "vectors", tmp_path / "vectors")
+    weights = load_file(tuned / "model.safetensors")
+    for k, (name, tensor) in enumerate(weights.items()):
+        noise = torch.randn(tensor.shape, generator=torch.Generator().manual_seed(k))
+        weights[name] = tensor.float() + 0.01 * noise
+    along = load_file(tmp_path / "vectors" / "natural" / "artifacts" / "vectors.safetensors")
+    v = along["response__5|mean_diff"][20].float()
+    name = "model.layers.20.mlp.down_proj.weight"
+    inside = torch.randn(weights[name].shape[1], generator=torch.Generator().manual_seed(99))
+    weights[name] += 0.03 * torch.outer(v / v.norm(), inside)
+    save_file(weights, tuned / "model.safetensors", metadata={"format": "pt"})
+    start = program(
+        "--model", tuned, "--base", "pocket-llama-base", "--data", "pocket", "--vectors", "vectors",
+        "--run", "a", out=tmp_path, caplog=caplog, capsys=capsys,
+    )  # fmt: skip
+    assert start.status == 0
+    table = frame(tmp_path / "a", "energy")
+    clear = table[table["p_adjusted"] < 0.05]
+    mine = select(clear, set="natural response__5 mean_diff")
+    assert len(table) == 4 * 2 * 32
+    assert list(zip(mine["layer"], mine["component"], strict=True)) == [(20, "down")]
+    assert set(zip(clear["layer"], clear["component"], strict=True)) == {(20, "down")}
+
+
+def test_adapters_in_folders_of_one_name_make_two_runs(tmp_path: Path) -> None:
+    """And one adapter is one run, wherever its folder is."""
+    from analyses.model_diff import Weights
+    from analyses.model_diff.weights_plan import make_weights_plan
+
+    def keyed(place: str, alpha: int, value: float) -> str:
+        folder = tmp_path / place / "lora"
+        folder.mkdir(parents=True)
+        config = {"peft_type": "LORA", "r": 1, "lora_alpha": alpha}
+        (folder / "adapter_config.json").write_text(json.dumps(config))
+        save_file({"a": torch.full((1, 4), value)}, folder / "adapter_model.safetensors")
+        plan = make_weights_plan(Weights(adapter=str(folder), step="norms", out=tmp_path))
+        assert plan.spec.key[:8] in plan.folder.name
+        return plan.spec.key
+
+    keys = [keyed("one", 8, 1.0), keyed("weights", 8, 2.0), keyed("settings", 9, 1.0)]
+    assert len(set(keys)) == 3 and keyed("moved", 8, 1.0) == keys[0]
+
+
 def test_responses_of_another_model_are_not_what_enters_this_one(
     run: Path, tmp_path: Path, caplog: Any, capsys: Any
 ) -> None:
