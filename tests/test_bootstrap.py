@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tl_geometry.bootstrap import BootstrapResult, bca, combined, missing_interval
+from tl_geometry.bootstrap import CONSTANT, BootstrapResult, bca, combined, missing_interval
 from tl_geometry.resampling import (
     crossed_weights,
     left_out,
@@ -362,3 +362,20 @@ def test_a_difference_of_two_results_is_drawn_resample_by_resample() -> None:
     assert "no spread" in combined(lambda d: d[0] - d[1], [one, one]).reason
     with pytest.raises(ValueError, match="different numbers"):
         combined(lambda d: d[0], [one, bca(mean_of(shared), weights[:100])])
+
+
+def test_a_constant_takes_part_in_a_combination_and_a_missing_result_ends_it() -> None:
+    """By hand: the mean of 1 and x lies as far from 1 as half of x does."""
+    weights = simple_weights(30, 500, np.random.default_rng(7))
+    x = np.random.default_rng(8).normal(size=30)
+    varying, sure = bca(mean_of(x), weights), bca(lambda w: np.ones(len(w)), weights)
+    assert sure.reason == CONSTANT
+    mean = combined(lambda draws: draws.mean(axis=0), [sure, varying])
+    np.testing.assert_allclose(mean.replicates, (1 + varying.replicates) / 2)
+    alone = combined(lambda draws: draws[0], [varying]).interval()
+    found = mean.interval()
+    assert (found.low, found.high) == pytest.approx(((1 + alone.low) / 2, (1 + alone.high) / 2))
+    assert combined(lambda draws: draws.mean(axis=0), [sure, sure]).reason == CONSTANT
+    lost = bca(mean_of(x[:2]), np.ones((500, 2)))
+    reason = combined(lambda draws: draws.mean(axis=0), [sure, varying, lost]).reason
+    assert reason == lost.reason != ""

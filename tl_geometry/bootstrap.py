@@ -23,6 +23,7 @@ from tl_geometry.resampling import Statistic
 MAX_UNDEFINED = 0.01
 """Share of resamples on which the statistic may be undefined before its interval is missing."""
 ONE_SIDED = "every resample falls on the same side of the estimate"
+CONSTANT = "every resample gives the same value, so the sample shows no spread"
 
 
 @dataclass(frozen=True)
@@ -161,15 +162,16 @@ def combined(
 ) -> BootstrapResult:
     """A number made of several results on the *same* weights (mean of models, a difference).
 
-    Bias-corrected, without acceleration: no single unit can be left out of all of them.
-    ValueError where the results were not drawn alike.
+    Bias-corrected, without acceleration: no single unit can be left out of all of them. A result
+    that is the same on every resample takes part as that constant; any other result without an
+    interval leaves the combination without one. ValueError where they were not drawn alike.
     """
     if len({len(result.replicates) for result in results}) != 1:
         raise ValueError("these results were drawn with different numbers of resamples")
     n = min(result.n for result in results)
     estimate = float(combine(np.array([[result.estimate] for result in results]))[0])
     replicates = combine(np.array([result.replicates for result in results]))
-    reason = next((result.reason for result in results if result.reason), "")
+    reason = next((r.reason for r in results if r.reason not in ("", CONSTANT)), "")
     if not reason:
         occupied = np.ones(len(replicates), bool)
         reason = _why_missing(estimate, replicates, [replicates], occupied)
@@ -211,7 +213,7 @@ def _why_missing(
         return "the statistic is undefined when one unit is left out"
     tolerance = _rounding(estimate, replicates)
     if np.nanmax(replicates) - np.nanmin(replicates) <= tolerance:
-        return "every resample gives the same value, so the sample shows no spread"
+        return CONSTANT
     if all(np.ptp(values) <= tolerance for values in omitted):
         return "leaving one unit out never changes the value, so its acceleration is undefined"
     return ""

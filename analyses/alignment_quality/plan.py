@@ -11,7 +11,7 @@ from tl_geometry.catalogue import is_pocket
 from tl_geometry.runs import Spec, run_folder, run_name
 from tl_geometry.sites import layer_at
 
-VERSION = 1
+VERSION = 2
 """Raised when the same settings would give other numbers."""
 
 

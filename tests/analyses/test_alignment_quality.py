@@ -14,6 +14,7 @@ from analyses.alignment_quality.matched import matched
 from analyses.alignment_quality.published import published
 from analyses.alignment_quality.silhouettes import subsampled
 from analyses.requested import ModelPlan
+from tl_geometry.bootstrap import CONSTANT
 from tl_geometry.catalogue import resolve
 from tl_geometry.separation import adjusted_eta_squared
 from tl_geometry.separation_intervals import (
@@ -94,6 +95,24 @@ def test_the_headline_is_the_mean_cell(draws: Draws) -> None:
     headline, mean = headline_of(x, draws), separations(x, draws)[MEAN]
     assert mean.items() >= stated("eta", headline.eta.interval()).items()
     assert mean.items() >= stated("auc", headline.auc.interval()).items()
+
+
+def test_an_axiom_that_is_always_told_apart_does_not_cost_the_mean_its_interval(
+    draws: Draws,
+) -> None:
+    """One axiom's AUC is 1 on every resample, so the mean's ends are half of the other's plus ½."""
+    x = space(draws, 1.0)
+    first, second = (draws.rows(axiom) for axiom in AXIOMS)
+    x[first, 0] += 100 * draws.labels[first]
+    found = separations(x, draws)
+    sure, other, mean = found[AXIOMS[0]], found[AXIOMS[1]], found[MEAN]
+    assert sure["auc"] == 1 and np.isnan(sure["auc_low"]) and other["auc"] < 1
+    assert mean["auc"] == pytest.approx((1 + other["auc"]) / 2) and mean["auc_reason"] == ""
+    assert mean["auc_low"] < mean["auc"] < mean["auc_high"] <= 1
+    # Bias-corrected, but without the acceleration that the axiom alone has.
+    assert mean["auc_low"] == pytest.approx((1 + other["auc_low"]) / 2, abs=0.02)
+    x[second, 0] += 100 * draws.labels[second]
+    assert separations(x, draws)[MEAN]["auc_reason"] == CONSTANT
 
 
 def test_where_nothing_is_planted_nothing_is_found(draws: Draws) -> None:
