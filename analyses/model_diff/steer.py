@@ -36,7 +36,7 @@ def run_steer(config: Steer) -> Results:
         steering = Steering(plan, record, model, judge_of(plan, model))
         scores = steering.searched()
         chosen = chosen_of(steering, scores)
-        asked = wanted(steering, chosen)
+        asked = wanted(steering, scores, chosen)
         rated = dict(zip(asked, steering.rated(asked, "test", "chosen"), strict=True))
         tested = Tested(plan, rated)
         tables = steer_tables(steering, scores, chosen, tested)

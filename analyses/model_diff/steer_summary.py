@@ -5,12 +5,19 @@ from typing import Any
 
 import pandas as pd
 
+from analyses.model_diff.steer_hypotheses import (
+    NONE_WORKS,
+    OVER_BEST_RANDOM,
+    OVER_INSTRUCTION,
+    OVER_RANDOM,
+)
 from analyses.model_diff.steering import Steering
 from analyses.sentences import interval, pocket_banner
 from figures.rows import absent, records, select, values_of
 from tl_geometry.runs import versions
 
 WANTED = 30.0
+NO_CHOICE = "open: none works on validation questions"
 TOKENS = {"all": "all tokens", "prompt": "tokens of the prompt", "generated": "of the answer"}
 CANNOT_SAY = (
     "Layer and dose are chosen on validation questions and reported on test questions; the highest "
@@ -18,25 +25,19 @@ CANNOT_SAY = (
     "Random and shuffled vectors get the same search. `over_random` is at the vector's own layer "
     "and dose, where the mean of several random vectors is taken; `over_best_random` is against "
     "the one random vector that was searched, at its own best: a few directions, not all.",
+    "A mean rating may count trait points of word salad. `coherent_over_random` does not: "
+    "an answer below the threshold of coherence has 0 there, a random vector's as well.",
     "Scores belong to their judge: differences between judges are tens of points. The embedded "
     "world's rule knows its grammar and gives 0 or 100.",
     "A vector is added at one block's output, at every token that was asked for but padding.",
     "Intervals are over subjects of questions, at fixed weights, vectors and judge. Where every "
     "question changes alike there is nothing to resample, and Newcombe's interval stands instead.",
 )
-H1_SAYS: Mapping[str, Mapping[str, str]] = {
-    "natural over random": {
-        "higher": "they transfer",
-        "lower": "they bring out less of it than random vectors",
-        "equivalent": "no transfer: equivalent to random vectors within {margin:g} points",
-        "undecided": "undecided",
-    },
-    "natural over instruction": {
-        "higher": "they are more effective than instruction vectors",
-        "lower": "they are less effective than instruction vectors",
-        "equivalent": "as effective, within {margin:g} points",
-        "undecided": "undecided, neither different nor equivalent within {margin:g} points",
-    },
+H1_SAYS: Mapping[str, str] = {
+    "higher": "more",
+    "lower": "less",
+    "equivalent": "equivalent within {margin:g} points",
+    "undecided": "undecided",
 }
 
 
@@ -67,16 +68,18 @@ def summarize(
 def headline(steering: Steering, tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:
     config, effects = steering.plan.config, tables["effects"]
     mine = select(effects, threshold=config.coherence) if len(effects) else effects
-    over = select(mine, quantity="over_random") if len(mine) else mine
-    counts = ", ".join(_reached(over, name, config.coherence) for name in _sources(steering))
+    counts = ", ".join(_reached(mine, name, config.coherence) for name in _sources(steering))
     yield (
         f"{_trait(steering)}: sets of vectors that raise the trait on test questions by {WANTED:g} "
-        f"points or more over random vectors at the same place and dose, with an interval above 0 "
-        f"and a coherence of {config.coherence:g} or more there: {counts}."
+        "points or more over random vectors at the same place and dose, with an interval above 0, "
+        "a p below 0.05 (sign flips over subjects, Benjamini–Hochberg over sets) and a coherence "
+        f"of {config.coherence:g} or more there. A set counts only if it does so twice: by the "
+        "mean rating, and with 0 for each answer that is itself less coherent than that: "
+        f"{counts}."
     )
     yield _first(tables["natural_vectors"])
     yield _positions(tables["positions"], config.margin)
-    for row in records(over):
+    for row in records(select(mine, quantity="over_random")) if len(mine) else []:
         yield _set(row, mine)
 
 
@@ -84,14 +87,23 @@ def _sources(steering: Steering) -> list[str]:
     return list(dict.fromkeys(source.name for source, _ in steering.plan.spans))
 
 
-def _reached(over: pd.DataFrame, source: str, coherence: float) -> str:
-    mine = [row for row in records(over) if row["set"].startswith(f"{source} ")]
-    good = [
-        row
-        for row in mine
-        if row["estimate"] >= WANTED and row["low"] > 0 and row["test_coherence"] >= coherence
-    ]
-    return f"{len(good)} of {len(mine)} of the source {source}"
+def _reached(effects: pd.DataFrame, source: str, coherence: float) -> str:
+    every, good = set[str](), list[set[str]]()
+    for quantity in ("over_random", "coherent_over_random"):
+        rows = records(select(effects, quantity=quantity)) if len(effects) else []
+        mine = [row for row in rows if row["set"].startswith(f"{source} ")]
+        every |= {row["set"] for row in mine}
+        good.append({row["set"] for row in mine if reaches(row, coherence)})
+    by_mean, by_coherent = good
+    return (
+        f"{len(by_mean & by_coherent)} of {len(every)} of the source {source} "
+        f"({len(by_mean)} by the mean rating, {len(by_coherent)} by coherent answers)"
+    )
+
+
+def reaches(row: Mapping[str, Any], coherence: float) -> bool:
+    clear = row["low"] > 0 and row["p_adjusted"] < 0.05
+    return clear and row["estimate"] >= WANTED and row["test_coherence"] >= coherence
 
 
 def _trait(steering: Steering) -> str:
@@ -109,41 +121,78 @@ def _set(row: Mapping[str, Any], effects: pd.DataFrame) -> str:
         f"{row['set']}: block {row['layer']:.0f}, {TOKENS[row['steered']]}, {row['dose']:.2f} of "
         f"the residual stream's length: trait {row['test_trait']:.0f} at coherence "
         f"{row['test_coherence']:.0f} on test questions; {found('change')} over unsteered, "
-        f"{found('over_random')} over random vectors there, {found('over_best_random')} over the "
+        f"{found('over_random')} over random vectors there ({found('coherent_over_random')} by "
+        f"coherent answers alone), {found('over_best_random')} over the "
         f"random vector's own best, {found('over_best_shuffled')} over shuffled labels' best."
     )
 
 
 def _first(table: pd.DataFrame) -> str:
     """H1: do natural vectors transfer, and are they less effective?"""
-    said = []
-    for row in records(table):
-        if row["status"] != "ok":
-            said.append(f"{row['quantity']}: undecided ({row['reason']})")
-            continue
-        verdict = H1_SAYS[row["quantity"]][row["verdict"]].format(margin=row["margin"])
-        said.append(f"{row['a']} over {row['b']}: {interval(row, digits=0)}, {verdict}")
+    kinds = values_of(table, "tokens") if len(table) else []
+    said = " ".join(_first_at(kind, select(table, tokens=kind)) for kind in kinds)
     return (
         "H1, natural vectors (read in the base model) transfer to the instruct model but are less "
-        f"effective. Of each source the set that validation put first: {'; '.join(said)}."
+        "effective. Of each source the set that validation put first, for each kind of tokens "
+        f"(the plan's is all): {said or 'nothing was searched.'}"
     )
+
+
+def _first_at(kind: str, table: pd.DataFrame) -> str:
+    rows = {row["quantity"]: row for row in records(table)}
+    sets = f"{rows[OVER_RANDOM]['sets_a']} natural, {rows[OVER_INSTRUCTION]['sets_b']} instruction"
+    said = "; ".join(_compared(row) for row in rows.values())
+    return f"Added to {TOKENS[kind]} (searched sets: {sets}): {said}; {_transfer(rows)}."
+
+
+def _compared(row: Mapping[str, Any]) -> str:
+    if row["status"] != "ok":
+        return f"{row['quantity']}: undecided ({row['reason']})"
+    if row["verdict"] == NONE_WORKS:
+        return f"{row['a']} over {row['b']}: {NONE_WORKS}, no more than unsteered ({_tied(row)})"
+    verdict = H1_SAYS[row["verdict"]].format(margin=row["margin"])
+    why = f" ({row['reason']})" if row["reason"] else ""
+    return f"{row['a']} over {row['b']}: {interval(row, digits=0)}, {verdict}{why}"
+
+
+def _transfer(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """Said only where both comparisons with random vectors are clear."""
+    verdicts = {rows[quantity]["verdict"] for quantity in (OVER_RANDOM, OVER_BEST_RANDOM)}
+    if verdicts == {"higher"}:
+        return "so they transfer"
+    if verdicts <= {"equivalent", "lower"}:
+        return "so they do not transfer"
+    return "so whether they transfer is " + (NO_CHOICE if NONE_WORKS in verdicts else "undecided")
+
+
+def _tied(row: Mapping[str, Any]) -> str:
+    sides = ("a", "b") if row["picked_by_tie"] == "both" else (row["picked_by_tie"],)
+    return ", ".join(str(row[side]) for side in sides)
 
 
 def _positions(table: pd.DataFrame, margin: float) -> str:
     start = "H2, the position that a vector is read at matters:"
     if table.empty:
         return f"{start} no source has two positions to compare."
-    clear = len(select(table, verdict=("higher", "lower")))
-    same = len(select(table, verdict="equivalent"))
-    said = "; ".join(
-        f"{row['a']} − {row['b']}: {interval(row, digits=0)}, {row['verdict']}"
-        for row in records(table)
+    clear, same, idle = (
+        len(select(table, verdict=said)) for said in (("higher", "lower"), "equivalent", NONE_WORKS)
     )
+    said = "; ".join(_pair(row) for row in records(table))
     return (
-        f"{start} of {len(table)} comparisons of one source and method, each at its own best, "
-        f"{clear} are clear (Benjamini–Hochberg), {same} equivalent within {margin:g} points and "
-        f"{len(table) - clear - same} undecided: {said}."
+        f"{start} a position is represented by one vector at its own best place. Of {len(table)} "
+        f"comparisons of one source and method {clear} are clear (Benjamini–Hochberg), {same} "
+        f"equivalent within {margin:g} points, {idle} without a choice, because on validation "
+        f"questions none of a position's works, and {len(table) - clear - same - idle} undecided: "
+        f"{said}."
     )
+
+
+def _pair(row: Mapping[str, Any]) -> str:
+    start = f"{row['a']} − {row['b']}: "
+    if row["verdict"] == NONE_WORKS:
+        return f"{start}{NONE_WORKS} ({_tied(row)})"
+    why = f" ({row['reason']})" if row["reason"] else ""
+    return f"{start}{interval(row, digits=0)}, {row['verdict']}{why}"
 
 
 def checkpoint(tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:

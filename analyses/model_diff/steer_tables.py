@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from analyses.model_diff.steer_hypotheses import natural_vectors, positions
+from analyses.model_diff.steer_hypotheses import firsts, natural_vectors, positions
 from analyses.model_diff.steer_search import (
     Condition,
     Place,
@@ -20,8 +21,11 @@ from analyses.model_diff.steer_tested import beside as beside
 from analyses.model_diff.steer_vectors import is_control as is_control
 from analyses.model_diff.steering import NONE, UNSTEERED, Steering
 from analyses.model_diff.vectors import RANDOM, SHUFFLED
+from tl_geometry.statistics import benjamini_hochberg
 
 THRESHOLDS = (70.0, 80.0)
+EDGE = 80.0
+"""`incoherent_from` is the first dose of the chosen place below it."""
 Chosen = Mapping[tuple[str, float], Condition]
 """(set, threshold) → the condition that validation questions chose."""
 
@@ -44,16 +48,18 @@ def chosen_of(steering: Steering, scores: Scores) -> dict[tuple[str, float], Con
     return found
 
 
-def wanted(steering: Steering, chosen: Chosen) -> Sequence[Condition]:
+def wanted(steering: Steering, scores: Scores, chosen: Chosen) -> Sequence[Condition]:
     """What has to be asked of test questions."""
-    draws = steering.plan.config.randoms
+    config = steering.plan.config
+    first = firsts(steering.places, scores, config.coherence).values()
+    picked = [*chosen.values(), *(c for of_kind in first for c in of_kind.values() if c)]
     random = [
         other
-        for (name, _), condition in chosen.items()
-        if not is_control(name)
-        for other in beside(condition, draws)
+        for condition in picked
+        if not is_control(condition.place.set)
+        for other in beside(condition, config.randoms)
     ]
-    return list(dict.fromkeys([UNSTEERED, *chosen.values(), *random]))
+    return list(dict.fromkeys([UNSTEERED, *picked, *random]))
 
 
 def steer_tables(
@@ -72,9 +78,9 @@ def steer_tables(
     mine = {name: c for (name, at), c in chosen.items() if at == threshold and not is_control(name)}
     return {
         "doses": pd.DataFrame(_searched(steering, scores)),
-        "effects": pd.DataFrame(list(_effects(steering, scores, chosen, tested))),
-        "positions": positions(mine, tested),
-        "natural_vectors": natural_vectors(mine, scores, tested),
+        "effects": pd.DataFrame(adjusted(list(_effects(steering, scores, chosen, tested)))),
+        "positions": positions(mine, scores, tested),
+        "natural_vectors": natural_vectors(steering.places, scores, tested),
         "steered_answers": pd.DataFrame(list(_answers(steering, chosen, tested))),
         "missing": pd.DataFrame(missing, columns=["what", "id", "reason"]),  # pyright: ignore[reportArgumentType] # stub
     }
@@ -94,9 +100,7 @@ def _effects(
     steering: Steering, scores: Scores, chosen: Chosen, tested: Tested
 ) -> Iterator[dict[str, Any]]:
     """One row a set, threshold and comparison, on test questions."""
-    by_set = sets_of(steering)
     for (name, threshold), condition in chosen.items():
-        edges = [first_incoherent(place, scores, 80.0) for place in by_set[name]]
         about = {
             "set": name,
             "control": is_control(name),
@@ -108,11 +112,27 @@ def _effects(
             "validation_trait": scores[condition].trait,
             "validation_coherence": scores[condition].coherence,
             "test_trait": float(tested.values(condition, "trait").mean()),
-            "test_coherence": float(tested.values(condition, "coherence").mean()),
-            "incoherent_from": min((e for e in edges if e is not None), default=None),
+            "test_coherence": tested.coherence(condition),
+            "test_coherent_trait": float(tested.coherent(condition, threshold).mean()),
+            "incoherent_from": first_incoherent(condition.place, scores, EDGE),
         }
         for quantity, found in _compared(name, threshold, chosen, tested):
             yield {**about, "quantity": quantity, **found}
+
+
+def adjusted(rows: Sequence[Row]) -> list[Row]:
+    """With `p_adjusted` (Benjamini–Hochberg): over the sets that one comparison at one threshold is
+    made of. Controls are no findings and get none."""
+    families: dict[tuple[str, float], list[int]] = {}
+    for k, row in enumerate(rows):
+        if not row["control"]:
+            families.setdefault((row["quantity"], row["threshold"]), []).append(k)
+    found: list[Row] = [{**row, "p_adjusted": float("nan")} for row in rows]
+    for family in families.values():
+        values = benjamini_hochberg(np.array([rows[k]["p"] for k in family], float))
+        for k, p in zip(family, values.tolist(), strict=True):
+            found[k]["p_adjusted"] = p
+    return found
 
 
 def _compared(
@@ -123,6 +143,7 @@ def _compared(
     if is_control(name):
         return
     yield "over_random", tested.over_random(condition)
+    yield "coherent_over_random", tested.coherent_over_random(condition, threshold)
     source = name.rpartition(" ")[0]
     for control in (RANDOM, SHUFFLED):
         other = chosen.get((f"{source} {control}", threshold))

@@ -43,11 +43,33 @@ class Tested:
 
     def over_random(self, condition: Condition) -> Row:
         """Over the mean of several random vectors at the same layer and dose."""
-        drawn = [self.values(c, "trait") for c in beside(condition, self.plan.config.randoms)]
+        drawn = [self.values(c, "trait") for c in self._beside(condition)]
         return self.difference(self.values(condition, "trait"), np.mean(drawn, axis=0))
 
+    def coherent(self, condition: Condition, threshold: float) -> Values:
+        """The trait of each answer that is itself as coherent, else 0."""
+        sound = self.values(condition, "coherence") >= threshold
+        return np.where(sound, self.values(condition, "trait"), 0.0)
+
+    def coherent_over_random(self, condition: Condition, threshold: float) -> Row:
+        """As `over_random`, by the answers that are themselves coherent, of random vectors too."""
+        drawn = [self.coherent(c, threshold) for c in self._beside(condition)]
+        return self.difference(self.coherent(condition, threshold), np.mean(drawn, axis=0))
+
+    def coherence(self, *conditions: Condition) -> float:
+        """Mean over questions, and over conditions where several are compared with."""
+        return float(np.mean([self.values(c, "coherence") for c in conditions]))
+
+    def random_coherence(self, condition: Condition) -> float:
+        """Of the random vectors that `over_random` compares with."""
+        return self.coherence(*self._beside(condition))
+
+    def _beside(self, condition: Condition) -> list[Condition]:
+        return beside(condition, self.plan.config.randoms)
+
     def difference(self, one: Values, other: Values) -> Row:
-        """Mean of one − other, paired over questions, resampled over subjects.
+        """Mean of one − other, paired over questions, resampled over subjects; p by sign flips of
+        the subjects' means, 1 where none differs.
 
         BCa at 95 %, and at 90 % (`low90`, `high90`) for tests of equivalence. Where no resample
         differs there is nothing to resample: then `newcombe`, so that the row has an interval.
@@ -63,7 +85,8 @@ class Tested:
             wide, narrow = (newcombe(one, other, ends.n, level) for level in (0.95, 0.90))
             lows = {"low": wide[0], "high": wide[1], "low90": narrow[0], "high90": narrow[1]}
         method = ends.method if ends.status == "ok" else NEWCOMBE
-        return {**row, **lows, "method": method, "status": "ok", "reason": ""}
+        p = self._flipped(gaps)
+        return {**row, **lows, "p": p, "method": method, "status": "ok", "reason": ""}
 
     def resampled(self, values: Values) -> BootstrapResult:
         codes, n = level_codes(self.subjects)
@@ -73,7 +96,9 @@ class Tested:
 
     def flipped_p(self, one: Condition, other: Condition) -> float:
         """Sign-flip p of the subjects' mean differences; 1 where there is none."""
-        gaps = self.values(one, "trait") - self.values(other, "trait")
+        return self._flipped(self.values(one, "trait") - self.values(other, "trait"))
+
+    def _flipped(self, gaps: Values) -> float:
         means = subject_means(gaps, *level_codes(self.subjects))
         if not means.any():
             return 1.0

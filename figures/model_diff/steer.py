@@ -132,7 +132,8 @@ def effects(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     )  # fmt: skip
     figure.update_xaxes(title_text="points of the trait rating", range=[-45, 104])
     over = select(rows, quantity="over_random")
-    clear = int((over["low"].to_numpy(float) > 0).sum())
+    low, p = over["low"].to_numpy(float), over["p_adjusted"].to_numpy(float)
+    clear = int(((low > 0) & (p < 0.05)).sum())
     title = (
         f"On test questions {clear} of {len(over)} sets of vectors raise the trait over random "
         "vectors at the same layer and dose"
@@ -142,7 +143,8 @@ def effects(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
         f"validation questions chose at a coherence of {least:g} or more (in grey, with the "
         f"coherence on test questions). Dotted: {WANTED:g} points. 95 % intervals over subjects "
         f"(n = {n_range(over)} questions): BCa, or Newcombe's where every question changes alike. "
-        "Controls were searched alike."
+        "Counted are intervals above 0 with a p below 0.05 (sign flips over subjects, "
+        "Benjamini–Hochberg over sets). Controls were searched alike."
     )
     return finish(figure, title, caption)
 

@@ -4,14 +4,17 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analyses.model_diff.steer_config import Steer
-from analyses.model_diff.steer_hypotheses import natural_vectors, positions, verdict
+from analyses.model_diff.steer_hypotheses import firsts, natural_vectors, positions, verdict
 from analyses.model_diff.steer_plan import make_steer_plan
 from analyses.model_diff.steer_search import Condition, Place, Score
+from analyses.model_diff.steer_tables import adjusted
 from analyses.model_diff.steer_tested import NEWCOMBE, beside, newcombe
 from analyses.model_diff.steer_tested import Tested as Ratings  # pytest would collect a Tested
+from analyses.model_diff.steering import UNSTEERED
 from tl_geometry.prompts.trait_files import TraitSet
 
 N = 24
@@ -29,9 +32,16 @@ def at(name: str, dose: float = 1.0) -> Condition:
     return Condition(Place(name, 9), dose)
 
 
-def rated(ratings: dict[Condition, Any], **settings: Any) -> Ratings:
+def rated(
+    ratings: dict[Condition, Any], sound: dict[Condition, Any] | None = None, **settings: Any
+) -> Ratings:
+    """Answers are coherent (90) where `sound` does not say otherwise."""
+
+    def listed(values: Any) -> list[dict[str, float]]:
+        return [{"value": float(v)} for v in np.broadcast_to(values, N)]
+
     rows = {
-        condition: {"trait": [{"value": float(v)} for v in np.broadcast_to(values, N)]}
+        condition: {"trait": listed(values), "coherence": listed((sound or {}).get(condition, 90))}
         for condition, values in ratings.items()
     }
     return Ratings(plan(**settings), rows)
@@ -109,38 +119,164 @@ def test_positions_are_compared_within_a_source_and_method() -> None:
         "natural response[:5] mean_diff", "instruction response[:] probe",
     ]  # fmt: skip
     chosen = {name: at(name) for name in sets}
+    scores = {UNSTEERED: Score(0, 100), **{at(name): Score(50, 90) for name in sets}}
     rates = (0.0, 0.8, 0.8, 0.3, 0.9)
     ratings = {chosen[name]: first(rate) for name, rate in zip(sets, rates, strict=True)}
-    found = positions(chosen, rated(ratings)).set_index(["a", "b"])
+    found = positions(chosen, scores, rated(ratings)).set_index(["a", "b"])
     assert list(found.index) == [(sets[0], sets[1]), (sets[0], sets[2]), (sets[1], sets[2])]
     assert found["verdict"].tolist() == ["lower", "lower", "undecided"]
     # Sign flips of 19 subjects that agree: p is as small as the flips can show; of none: 1.
     assert (found["p_adjusted"] >= found["p"]).all() and found["p"].iloc[2] == 1.0
-    wide = positions(chosen, rated(ratings, margin=40)).set_index(["a", "b"])
+    wide = positions(chosen, scores, rated(ratings, margin=40)).set_index(["a", "b"])
     assert wide["verdict"].tolist() == ["lower", "lower", "equivalent"]
 
 
+def test_a_position_where_none_works_or_answers_fell_apart_is_not_compared() -> None:
+    sets = [f"natural response[:{k}] probe" for k in (5, 10, 15)]
+    chosen = {name: at(name) for name in sets}
+    # The second does on validation questions what the unsteered model does: picked by a tie.
+    traits = (50, 10, 50)
+    scores = {at(name): Score(t, 90) for name, t in zip(sets, traits, strict=True)}
+    scores[UNSTEERED] = Score(10, 100)
+    ratings = {at(name): first(rate) for name, rate in zip(sets, (0.9, 0.0, 0.2), strict=True)}
+    found = positions(chosen, scores, rated(ratings))
+    assert found["picked_by_tie"].tolist() == ["b", "neither", "a"]
+    assert found["verdict"].tolist() == ["none works", "higher", "none works"]
+    broken = positions(chosen, scores, rated(ratings, {at(sets[2]): 69.0}))
+    assert broken["verdict"].tolist() == ["none works", "undecided", "none works"]
+    assert broken["coherence_b"].tolist() == [90, 69, 69]
+    assert broken["reason"][1] == f"incoherent on test: {sets[2]} at 69"
+
+
+NATURAL, WORSE = "natural response[:15] probe", "natural response[:5] probe"
+INSTRUCTION, DRAWN = "instruction response[:] probe", "natural response[:5] random"
+SETS = (WORSE, NATURAL, INSTRUCTION, DRAWN)
+PLACES = [Place(name, 9) for name in SETS]
+SCORES = {UNSTEERED: Score(0, 100)} | {
+    at(name): Score(trait, 90) for name, trait in zip(SETS, (10, 60, 50, 5), strict=True)
+}
+RATINGS: dict[Condition, Any] = {
+    at(WORSE): 100.0, at(NATURAL): first(0.5), at(INSTRUCTION): first(0.8), at(DRAWN): 0.0,
+    **dict.fromkeys(beside(at(NATURAL), 3), 0.0),
+}  # fmt: skip
+
+
+def first_hypothesis(
+    ratings: dict[Condition, Any], sound: dict[Condition, Any] | None = None, **settings: Any
+) -> list[dict[str, Any]]:
+    return natural_vectors(PLACES, SCORES, rated(ratings, sound, **settings)).to_dict("records")
+
+
 def test_hypothesis_1_compares_the_sets_that_validation_put_first() -> None:
-    natural, worse = "natural response[:15] probe", "natural response[:5] probe"
-    instruction = "instruction response[:] probe"
-    chosen = {name: at(name) for name in (worse, natural, instruction)}
-    scores = {chosen[worse]: Score(10, 90), chosen[natural]: Score(60, 90),
-              chosen[instruction]: Score(50, 90)}  # fmt: skip
-    ratings = {chosen[worse]: 100.0, chosen[natural]: first(0.3), chosen[instruction]: first(0.8)}
-    ratings |= dict.fromkeys(beside(chosen[natural], 3), 0.0)
-    over, against = natural_vectors(chosen, scores, rated(ratings)).to_dict("records")
-    assert (over["a"], over["verdict"]) == (natural, "higher")  # though the other tests better
-    assert (against["a"], against["b"]) == (natural, instruction)
-    assert against["estimate"] == pytest.approx(100 * (7 - 19) / 24)
-    assert against["verdict"] == "lower"
+    over, best, against = first_hypothesis(RATINGS)
+    assert (over["a"], over["verdict"]) == (NATURAL, "higher")  # though the other tests better
+    assert (best["b"], best["verdict"], best["estimate"]) == (DRAWN, "higher", 50)
+    assert (against["a"], against["b"]) == (NATURAL, INSTRUCTION)
+    assert against["estimate"] == pytest.approx(100 * (12 - 19) / 24)
+    assert {row["tokens"] for row in (over, best, against)} == {"all"}
+    assert (over["sets_a"], best["sets_b"], against["sets_b"]) == (2, 1, 1)
+    # Both count: as good a random vector that was searched leaves the other row as it was.
+    over, best, _ = first_hypothesis({**RATINGS, at(DRAWN): first(0.5)}, margin=1)
+    assert (over["verdict"], best["verdict"]) == ("higher", "undecided")
+
+
+def test_hypothesis_1_needs_a_small_p_as_well() -> None:
+    # Of four subjects no sign flip is rarer than 2 of 16.
+    few = first_hypothesis({**RATINGS, at(NATURAL): 100.0}, subjects=4)
+    assert few[0]["p"] == pytest.approx(2 / 16) and few[0]["low"] > 0
+    assert few[0]["verdict"] == "undecided"
+
+
+def test_hypothesis_1_says_nothing_of_answers_that_fell_apart() -> None:
+    over, best, against = first_hypothesis(RATINGS, {at(INSTRUCTION): 69.0})
+    assert (over["verdict"], best["verdict"], against["verdict"]) == (
+        "higher", "higher", "undecided"
+    )  # fmt: skip
+    assert against["reason"] == f"incoherent on test: {INSTRUCTION} at 69"
+    broken = first_hypothesis(RATINGS, dict.fromkeys(beside(at(NATURAL), 3), 30.0))
+    assert broken[0]["reason"] == "incoherent on test: random vectors there at 30"
+
+
+def test_hypothesis_1_is_tested_for_each_kind_of_tokens() -> None:
+    """All tokens first; of the prompt another vector is first, and no instruction vector works."""
+    places = [Place(name, 9, kind) for kind in ("prompt", "all") for name in SETS]
+    at_prompt = {name: Condition(Place(name, 9, "prompt"), 1.0) for name in SETS}
+    traits = zip(SETS, (80, 60, 0, 5), strict=True)
+    scores = SCORES | {at_prompt[name]: Score(trait, 90) for name, trait in traits}
+    ratings = RATINGS | dict.fromkeys(at_prompt.values(), 0.0)
+    ratings |= dict.fromkeys(beside(at_prompt[WORSE], 3), 0.0) | {at_prompt[WORSE]: first(0.75)}
+    found = natural_vectors(places, scores, rated(ratings)).to_dict("records")
+    assert [row["tokens"] for row in found] == ["all"] * 3 + ["prompt"] * 3
+    assert [row["a"] for row in found] == [NATURAL] * 3 + [WORSE] * 3
+    assert [row["verdict"] for row in found[3:]] == ["higher", "higher", "none works"]
+    assert found[5]["picked_by_tie"] == "b" and found[5]["estimate"] == 75
+    assert firsts(places, scores, 95.0)["prompt"]["natural"] is None
+
+
+def test_transfer_is_said_only_where_both_comparisons_with_random_vectors_are_clear() -> None:
+    from analyses.model_diff.steer_summary import _first
+
+    def said(ratings: dict[Condition, Any]) -> str:
+        return _first(natural_vectors(PLACES, SCORES, rated(ratings)))
+
+    assert "searched sets: 2 natural, 1 instruction" in said(RATINGS)
+    assert "so they transfer." in said(RATINGS)
+    as_good = said({**RATINGS, at(DRAWN): first(0.5)})
+    assert "so whether they transfer is undecided." in as_good
 
 
 def test_hypothesis_1_is_undecided_where_a_source_has_nothing() -> None:
-    name = "natural response[:15] probe"
-    ratings = {at(name): first(0.5), **dict.fromkeys(beside(at(name), 3), 0.0)}
-    over, against = natural_vectors(
-        {name: at(name)}, {at(name): Score(9, 90)}, rated(ratings)
-    ).to_dict("records")
+    ratings = {k: v for k, v in RATINGS.items() if k.place.set != INSTRUCTION}
+    places = [place for place in PLACES if place.set != INSTRUCTION]
+    over, _, against = natural_vectors(places, SCORES, rated(ratings)).to_dict("records")
     assert over["status"] == "ok"
     assert (against["status"], against["verdict"]) == ("missing", "undecided")
-    assert "instruction" in against["reason"]
+    assert against["reason"] == "no instruction vector was searched"
+
+
+def test_points_of_word_salad_do_not_count_of_either_side() -> None:
+    # Half of the answers show it, and a third of those (the first 4 of 12) fell apart; of one of
+    # three random vectors 6 answers show it and fell apart.
+    drawn = beside(ONE, 3)
+    ratings = {ONE: first(0.5), **dict.fromkeys(drawn, 0.0), drawn[1]: first(0.25)}
+    sound = {ONE: np.where(np.arange(N) < 4, 20.0, 70.0), drawn[1]: 20.0}
+    tested = rated(ratings, sound)
+    assert tested.coherent(ONE, 70.0).mean() == pytest.approx(100 * 8 / 24)
+    assert tested.coherent(ONE, 80.0).mean() == 0
+    assert tested.over_random(ONE)["estimate"] == pytest.approx(50 - 25 / 3)
+    assert tested.coherent_over_random(ONE, 70.0)["estimate"] == pytest.approx(100 * 8 / 24)
+
+
+def test_p_is_adjusted_over_the_sets_of_one_comparison_without_controls() -> None:
+    def row(p: float, quantity: str = "change", control: bool = False) -> dict[str, Any]:
+        return {"p": p, "quantity": quantity, "threshold": 70.0, "control": control}
+
+    rows = [row(0.01), row(0.001, control=True), row(0.04), row(0.03), row(0.5, "over_random")]
+    found = [r["p_adjusted"] for r in adjusted(rows)]
+    # By hand: 0.01 · 3/1, then min(0.03 · 3/2, 0.04 · 3/3).
+    assert [found[k] for k in (0, 2, 3, 4)] == pytest.approx([0.03, 0.04, 0.04, 0.5])
+    assert np.isnan(found[1])
+
+
+def test_p_of_an_effect_is_of_sign_flips_over_subjects() -> None:
+    # Three subjects of eight differ, in one direction: 2 · 2^5 of 2^8 patterns are as far out.
+    gaps = np.where(np.arange(N) % 8 < 3, 100.0, 0.0)
+    assert rated({ONE: gaps, OTHER: 0.0}, subjects=8).over(ONE, OTHER)["p"] == pytest.approx(1 / 4)
+    assert rated({ONE: 0.0, OTHER: 0.0}).over(ONE, OTHER)["p"] == 1
+
+
+def test_a_set_reaches_the_wanted_points_only_by_both_readings() -> None:
+    from analyses.model_diff.steer_summary import _reached
+
+    good = {"set": "natural response[:5] probe", "estimate": 40.0, "low": 20.0,
+            "p_adjusted": 0.01, "test_coherence": 75.0}  # fmt: skip
+
+    def said(**salad: Any) -> str:
+        rows = [good | {"quantity": "over_random"},
+                good | {"quantity": "coherent_over_random"} | salad]  # fmt: skip
+        return _reached(pd.DataFrame(rows), "natural", 70.0)
+
+    one, none = "1 of 1 of the source natural", "0 of 1 of the source natural"
+    assert said() == f"{one} (1 by the mean rating, 1 by coherent answers)"
+    for worse in ({"estimate": 29.0}, {"low": -1.0}, {"p_adjusted": 0.06}):
+        assert said(**worse) == f"{none} (1 by the mean rating, 0 by coherent answers)"
