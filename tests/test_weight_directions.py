@@ -231,6 +231,8 @@ def test_the_share_of_the_middle_third_by_hand() -> None:
     even = chance.middle_share(table, rng=rng)
     assert even.layers == (3, 6) and even.uniform == pytest.approx(1 / 3)
     assert even.share.low < 1 / 3 < even.share.high and even.share.n == 7
+    assert even.inner.level == pytest.approx(0.9)
+    assert even.share.low <= even.inner.low < even.inner.high <= even.share.high
     table[:, 3:6] *= 3  # squared: 27 of 33
     peaked = chance.middle_share(table, rng=rng)
     assert peaked.share.estimate == pytest.approx(27 / 33, abs=0.01)

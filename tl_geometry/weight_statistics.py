@@ -101,6 +101,9 @@ class MiddleShare:
 
     share: Interval
     """Of the summed squared norms."""
+    inner: Interval
+    """The same at level 1 − 2 (1 − level), 90 % for 95: equivalence lies within a margin if this
+    interval does (two one-sided tests)."""
     uniform: float
     """What the same layers hold if all layers changed alike: their share of the layers."""
     layers: tuple[int, int]
@@ -141,8 +144,10 @@ def middle_share(
     weights = simple_weights(n_components, n_resamples, rng)
     by_layer = energy.sum(axis=0)
     sums = np.convolve(by_layer, np.ones(end - first), mode="valid")
+    share = bca(ratio_of(held, energy.sum(axis=1)), weights)
     return MiddleShare(
-        share=bca(ratio_of(held, energy.sum(axis=1)), weights).interval(level),
+        share=share.interval(level),
+        inner=share.interval(2 * level - 1),
         uniform=(end - first) / n_layers,
         layers=(first, end),
         windows=float((sums >= sums[first] * (1 - 1e-12)).mean()),

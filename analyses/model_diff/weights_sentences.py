@@ -48,7 +48,7 @@ def aligned(table: pd.DataFrame) -> str:
     clear = int((table["p_adjusted"].to_numpy(float) < SIGN).sum())
     worst = table.loc[table["cosine"].abs().idxmax()]
     return (
-        f"Trait vectors and directions of the change have cosines of at most "
+        f"H4, alignment: trait vectors and directions of the change have cosines of at most "
         f"{abs(float(worst['cosine'])):.2f} in size ({worst['kind']}, {worst['set']}, layer "
         f"{int(worst['layer'])}; a random direction's SD is {float(worst['sd']):.3f}); "
         f"{clear} of {len(table)} differ from random directions (Benjamini–Hochberg over all)."
@@ -61,7 +61,7 @@ def over(table: pd.DataFrame) -> Iterator[str]:
         rows = select(good, kind=kind)
         above = int((rows["p_shifted"].to_numpy(float) < SIGN).sum())
         yield (
-            f"{kind}: mean |cosine| with the trait vector of the same layer "
+            f"H4, alignment of {kind}: mean |cosine| with the trait vector of the same layer "
             f"{rows['matched'].min():.3f} to {rows['matched'].max():.3f} (other layers "
             f"{rows['shuffled'].min():.3f} to {rows['shuffled'].max():.3f}, random "
             f"{rows['random'].mean():.3f}); an alignment of layers (cyclic shifts, p < {SIGN}, not "
@@ -73,7 +73,7 @@ def energy(table: pd.DataFrame) -> str:
     clear = int((table["p_adjusted"].to_numpy(float) < SIGN).sum())
     ratio = table["share"].to_numpy(float) / table["expected"].to_numpy(float)
     return (
-        f"Along trait vectors the changes write {np.median(ratio):.2f} times a random direction's "
-        f"share (median; {ratio.min():.2f} to {ratio.max():.2f}); {clear} of {len(table)} are "
-        "above random directions (Benjamini–Hochberg)."
+        f"H4, energy: along trait vectors the changes write {np.median(ratio):.2f} times a random "
+        f"direction's share (median; {ratio.min():.2f} to {ratio.max():.2f}); {clear} of "
+        f"{len(table)} are above random directions (Benjamini–Hochberg)."
     )

@@ -73,8 +73,9 @@ def headline(plan: WeightsPlan, tables: Mapping[str, pd.DataFrame]) -> Iterator[
         yield "No change is applied to mean activations: --step all takes responses to do so."
     elif plan.extraction is None and plan.config.step != "norms":
         yield (
-            "No trait vectors are compared, and no change is applied to mean activations: "
-            "--vectors names the run of `extract` to compare with and to take responses from."
+            "H4, alignment: no trait vectors are compared, and no change is applied to mean "
+            "activations: --vectors names the run of `extract` to compare with and to take "
+            "responses from."
         )
 
 
@@ -108,20 +109,20 @@ def _largest(norms: pd.DataFrame) -> str:
 def _middle(row: Mapping[str, Any]) -> str:
     """The plan's fourth hypothesis."""
     if row["status"] != "ok" and absent(row.get("estimate")):
-        return f"H4, the middle third of the layers: undefined ({row['reason']})."
-    low, high, uniform = row["low"], row["high"], row["uniform"]
-    verdict = "undecided"
-    if not absent(low):
-        if low > uniform:
-            verdict = "the change is concentrated there"
-        elif high < uniform:
-            verdict = "there is less than elsewhere"
-        else:
-            verdict = "no concentration is seen"
+        return f"H4, concentration in the middle third of the layers: undefined ({row['reason']})."
+    even = f"evenly spread within ±{row['margin']:g}"
+    known = not absent(row["low_90"])
+    inner = f" (90 % interval {row['low_90']:.3f} to {row['high_90']:.3f})" if known else ""
+    says = {"concentrated": "the change is concentrated there",
+            "less": "there is less than elsewhere",
+            "evenly spread": f"the change is {even}",
+            "undecided": f"undecided, neither concentrated nor {even}"}  # fmt: skip
     return (
-        f"H4: layers {row['first_layer']} to {row['end_layer'] - 1}, the middle third, hold "
-        f"{interval(row, digits=3)} of the squared change; an even change would have "
-        f"{uniform:.3f} there: {verdict}."
+        f"H4, concentration: layers {row['first_layer']} to {row['end_layer'] - 1}, the middle "
+        f"third, hold {interval(row, digits=3)} of the squared change; an even change would have "
+        f"{row['uniform']:.3f} there: {says[row['verdict']]}{inner}. "
+        f"Of all windows of {row['end_layer'] - row['first_layer']} "
+        f"neighbouring layers {100 * row['windows']:.0f} % hold as much, the middle among them."
     )
 
 

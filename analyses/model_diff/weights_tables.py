@@ -9,7 +9,12 @@ from torch import Tensor
 
 from analyses.model_diff.weights_plan import WeightsPlan
 from tl_geometry.statistics import benjamini_hochberg
-from tl_geometry.weight_statistics import chance_cosine, layer_alignment, middle_share
+from tl_geometry.weight_statistics import (
+    MiddleShare,
+    chance_cosine,
+    layer_alignment,
+    middle_share,
+)
 
 Sets = Mapping[str, np.ndarray]
 Row = dict[str, Any]
@@ -19,6 +24,8 @@ APPLIED = "applied"
 MEAN_COLUMN = "mean_column"
 COMPARED = (MEAN_COLUMN, "o 0", "down 0", f"o {APPLIED}", f"down {APPLIED}", APPLIED)
 """Directions that are held against trait vectors."""
+MARGIN = 0.05
+"""A middle third that holds a uniform share, give or take so much, is evenly spread."""
 
 
 def weight_tables(
@@ -84,13 +91,29 @@ def _middle(plan: WeightsPlan, norms: pd.DataFrame) -> list[Row]:
         found = middle_share(grid.to_numpy(float), rng=rng, n_resamples=plan.config.resamples)
     except ValueError as error:
         return [{**about, "status": "missing", "reason": str(error)}]
-    ends = found.share
+    ends, inner = found.share, found.inner
     return [
         {**about, "estimate": ends.estimate, "low": ends.low, "high": ends.high, "n": ends.n,
+         "low_90": inner.low, "high_90": inner.high, "margin": MARGIN,
+         "verdict": spread(found, MARGIN),
          "uniform": found.uniform, "first_layer": found.layers[0], "end_layer": found.layers[1],
          "windows": found.windows, "components": " ".join(map(str, grid.index)),
          "status": ends.status, "reason": ends.reason}
     ]  # fmt: skip
+
+
+def spread(found: MiddleShare, margin: float) -> str:
+    """`concentrated`, `evenly spread`, `less` than elsewhere, or `undecided`: no difference that
+    can be seen is not yet none. What is even within the margin is so even if it differs from the
+    uniform share by a little, clearly."""
+    share, inner, uniform = found.share, found.inner, found.uniform
+    if np.isnan([share.low, inner.low]).any():
+        return "undecided"
+    if uniform - margin <= inner.low and inner.high <= uniform + margin:
+        return "evenly spread"
+    if share.low > uniform:
+        return "concentrated"
+    return "less" if share.high < uniform else "undecided"
 
 
 def _alignment(

@@ -305,6 +305,45 @@ def test_the_middle_third_is_of_matrices_only(run: Path) -> None:
     assert row["estimate"] == pytest.approx(inside.sum() / squared.sum())
 
 
+@pytest.mark.parametrize(
+    ("wide", "inner", "verdict"),
+    [
+        ((0.20, 0.46), (0.22, 0.44), "undecided"),  # not seen to differ, and not seen not to
+        ((0.30, 0.37), (0.31, 0.36), "evenly spread"),
+        ((0.34, 0.38), (0.345, 0.375), "evenly spread"),  # above the uniform share, by little
+        ((0.34, 0.50), (0.35, 0.48), "concentrated"),
+        ((0.20, 0.31), (0.21, 0.30), "less"),
+        ((float("nan"),) * 2, (float("nan"),) * 2, "undecided"),
+    ],
+)
+def test_no_concentration_seen_is_not_yet_an_even_spread(
+    wide: tuple[float, float], inner: tuple[float, float], verdict: str
+) -> None:
+    from analyses.model_diff.weights_tables import MARGIN, spread
+    from tl_geometry.bootstrap import Interval
+    from tl_geometry.weight_statistics import MiddleShare
+
+    ends = [Interval(0.33, *e, level, 7, "BCa") for e, level in ((wide, 0.95), (inner, 0.9))]
+    found = MiddleShare(ends[0], ends[1], 1 / 3, (11, 21), 0.5)
+    assert spread(found, MARGIN) == verdict
+
+
+def test_the_answer_to_hypothesis_4_is_concentration_and_alignment(run: Path) -> None:
+    from analyses.model_diff.whole import hypotheses
+    from analyses.results import Results
+
+    summary = json.loads((run / "summary.json").read_text())
+    done = Results(run, {}, summary)
+    found = {row["hypothesis"]: row["answer"] for row in hypotheses({"weights": done})}
+    for part in ("concentration: layers", "Of all windows of 10", "cosines of at most",
+                 "alignment of applied: mean", "energy: along trait vectors"):  # fmt: skip
+        assert part in found["H4"]
+    (row,) = records(frame(run, "middle"))
+    assert f"{100 * row['windows']:.0f} % hold as much" in found["H4"]
+    said = {"evenly spread": "evenly spread within ±0.05 (90", "undecided": "undecided, neither"}
+    assert said[row["verdict"]] in found["H4"]
+
+
 def test_the_plan_s_files_are_there(run: Path) -> None:
     place = run / "export" / "weight_analysis"
     norms = json.loads((place / "norms.json").read_text())
