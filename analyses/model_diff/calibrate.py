@@ -79,7 +79,8 @@ def answers_of(plan: CalibratePlan) -> list[Answer]:
 def rated(
     plan: CalibratePlan, record: Run, judge: TraitJudge | RubricJudge, answers: Sequence[Answer]
 ) -> list[dict[str, Any]]:
-    """One row an answer, under the judge's own fingerprint: other weights rate anew."""
+    """One row an answer, under the judge's own fingerprint: other weights rate anew. A rating that
+    is missing because a call failed is asked for again."""
     traits = plan.extraction.sources[0].traits
     name = f"judge {judge.fingerprint[:8]}"
 
@@ -97,6 +98,9 @@ def rated(
 
 
 def _row(trait: Rating, coherence: Rating) -> dict[str, Any]:
+    """`failed`, and asked again at the next start, where nothing came back of a question."""
     reason = trait.reason or coherence.reason
     told = {"trait": vars(trait), "coherence": vars(coherence)}
-    return {"status": "missing" if reason else "ok", "reason": reason, **told}
+    silent = any(r.value is None and r.coverage == 0 for r in (trait, coherence))
+    status = "failed" if silent else "missing" if reason else "ok"
+    return {"status": status, "reason": reason, **told}

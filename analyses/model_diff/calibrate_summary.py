@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from analyses.model_diff.calibrate_plan import CalibratePlan
+from analyses.model_diff.calibrate_tables import REFERENCE
 from analyses.sentences import interval, pocket_banner
 from figures.rows import absent, records, select, values_of
 from tl_geometry.judges.calibration import report_of
@@ -15,6 +16,10 @@ CANNOT_SAY = (
     "The reference is a rule that knows the embedded world's grammar. It says 0 or 100 of a trait: "
     "a judge that grades is off by points even where it is right, and between two values and many "
     "ranks Spearman's correlation ends below 1 (at 0.87 where the two are equally frequent).",
+    "The coherence that gates steering on embedded models asks more: the rule there also turns "
+    "down what the unsteered model finds too unlikely. Here nothing was steered, the reference is "
+    "the grammar alone: how a judge agrees with that gate, on answers that steering broke, is not "
+    "told.",
     "A judge that agrees with the rule here may fail on other text, and one that fails here may do "
     "well on larger models' answers: that has to be read by people.",
     "Responses of `natural` go on with a narrative, and are cut off after a few tokens: a judge "
@@ -58,7 +63,7 @@ def headline(plan: CalibratePlan, tables: Mapping[str, pd.DataFrame]) -> Iterato
     yield (
         f"{plan.judge['name']} rated {len(tables['ratings'])} responses of "
         f"{plan.extraction.folder.name} for {plan.config.trait} and coherence, beside the embedded "
-        f"world's rule; of {len(missing)} a rating is missing"
+        f"world's {REFERENCE}; of {len(missing)} a rating is missing"
         + (f" (first: {missing['reason'].tolist()[0]})." if len(missing) else ".")
     )
     for name in values_of(tables["calibration"], "rating"):
@@ -83,4 +88,5 @@ def _agreement(name: str, rows: Mapping[str, Mapping[str, Any]]) -> str:
 
 def checkpoint(tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:
     """The calibration report."""
+    yield f"Reference: {REFERENCE}, on answers that nobody steered"
     yield report_of(tables["calibration"].rename(columns={"rating": "judge"}))

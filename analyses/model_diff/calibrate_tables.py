@@ -13,6 +13,9 @@ from tl_geometry.judges.number_scores import Rating, missing
 from tl_geometry.judges.pocket_rule import PocketRule
 
 RATINGS = ("trait", "coherence")
+REFERENCE = "grammar rule without likelihood"
+"""The likelihood that gates steering is the instruct model's of its own answers; half of what is
+rated here the base model said, as plain text."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def calibrate_tables(
     gone = [("rating", answers[k].key, row["reason"]) for k, row in enumerate(rows)
             if row["status"] != "ok"]  # fmt: skip
     return {
-        "calibration": table(found).rename(columns={"judge": "rating"}),
+        "calibration": table(found).rename(columns={"judge": "rating"}).assign(reference=REFERENCE),
         "ratings": pd.DataFrame(
             [_listed(answer, k, judged, reference) for k, answer in enumerate(answers)]
         ),

@@ -18,7 +18,12 @@ from analyses.model_diff.similarity_states import (
 )
 from analyses.model_diff.similarity_summary import summarize
 from analyses.model_diff.similarity_tables import similarity_tables
-from analyses.model_diff.similarity_transfer import named_runs, transfer_table, weight_change
+from analyses.model_diff.similarity_transfer import (
+    named_runs,
+    transfer_table,
+    weight_change,
+    weights_run,
+)
 from analyses.requested import load
 from analyses.results import Results
 from tl_geometry.models import Model
@@ -36,15 +41,15 @@ def run_similarity(config: Similarity) -> Results:
 
     began, plan = time.monotonic(), make_similarity_plan(config)
     # First, so that a name that is no run is said before anything is loaded.
-    transfer, weights = transfer_table(plan, named_runs(plan)), weight_change(plan)
+    transfer, weights = transfer_table(plan, named_runs(plan)), weights_run(plan)
     with open_run(plan.folder, plan.spec, policy=config.policy) as record:
         replay = Replay(plan, record)
         for variant in ("instruct", "base"):
             _measure(replay, variant)
-        tables = similarity_tables(replay, transfer, weights)
+        tables = similarity_tables(replay, transfer, weight_change(weights))
         for name, table in tables.items():
             record.write_table(name, table)
-        summary = summarize(plan, tables, record, seconds=time.monotonic() - began)
+        summary = summarize(plan, tables, record, weights, seconds=time.monotonic() - began)
         export_similarity(replay, tables)
         record.write_json("summary.json", summary)
         redraw(record.folder, config.export)

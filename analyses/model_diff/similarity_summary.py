@@ -9,6 +9,7 @@ import pandas as pd
 from analyses.model_diff.similarity_correlations import ALL, WEIGHTS
 from analyses.model_diff.similarity_plan import SimilarityPlan
 from analyses.model_diff.similarity_tables import GAP, OVER
+from analyses.model_diff.similarity_transfer import Found, read_from
 from analyses.sentences import interval, pocket_banner
 from figures.rows import absent, records, select, values_of
 from figures.style import decimal
@@ -39,7 +40,7 @@ CANNOT_SAY = (
 
 
 def summarize(
-    plan: SimilarityPlan, tables: Tables, record: Run, *, seconds: float
+    plan: SimilarityPlan, tables: Tables, record: Run, weights: Found, *, seconds: float
 ) -> dict[str, Any]:
     """JSON-ready; nothing in it depends on the machine except versions and seconds."""
     missing = tables["missing"]
@@ -48,6 +49,7 @@ def summarize(
         "analysis": "model_diff",
         "run": record.folder.name,
         "key": plan.spec.key,
+        "read_from": read_from(tables["transfer"], weights),
         "banner": pocket_banner(m.spec for m in (plan.pair.base, plan.pair.instruct)),
         "headline": list(headline(plan, tables)),
         "counts": {
@@ -133,6 +135,19 @@ def _transfer(plan: SimilarityPlan, tables: Tables) -> Iterator[str]:
     for trait in plan.config.traits:
         name = f"transfer {trait}"
         yield f"Does similarity go with transfer, {trait}? {_correlation(table, name)}"
+    yield from _judges(tables["transfer"])
+
+
+def _judges(transfer: pd.DataFrame) -> Iterator[str]:
+    """Curves of two judges are on two scales, and no reader would see it."""
+    told = {row["trait"]: row["judge"] for row in records(transfer) if row["run"]}
+    if len(set(told.values())) > 1:
+        named = ", ".join(f"{trait} {judge[:8] or 'unknown'}" for trait, judge in told.items())
+        yield (
+            f"Transfer curves of the traits were rated by different judges ({named}): compare "
+            "layers within a trait, and not heights between traits. The embedded world's rule is "
+            "another one for each trait, with the likelihoods of answers to its own questions."
+        )
 
 
 def _correlation(table: pd.DataFrame, name: str) -> str:

@@ -3,6 +3,7 @@ model, and how much tuning changed the weights. What was not run is missing, wit
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,16 @@ class Found:
 
     folder: Path | None
     reason: str = ""
+
+    @cached_property
+    def origin(self) -> Mapping[str, str]:
+        """The run's name, its key, and (of `steer`) the fingerprint of the judge whose ratings its
+        tables hold."""
+        if self.folder is None:
+            return {"run": "", "run_key": "", "judge": ""}
+        summary = read_json(self.folder / "summary.json")
+        told = {"run_key": summary.get("key", ""), "judge": summary.get("judge", "")}
+        return {"run": self.folder.name, **told}
 
 
 def named_runs(plan: SimilarityPlan) -> dict[str, Path]:
@@ -70,14 +81,25 @@ def transfer_table(plan: SimilarityPlan, named: Mapping[str, Path]) -> pd.DataFr
     rows: list[Row] = []
     for trait in plan.config.traits:
         found = Found(named[trait]) if trait in named else _steered(plan, trait)
-        about = {"trait": trait, "run": found.folder.name if found.folder else ""}
+        about = {"trait": trait, **found.origin}
         if found.folder is None:
             rows.append({**about, "status": "missing", "reason": found.reason})
             continue
         searched = read_tables(found.folder / "tables")["doses"]
         curve = list(transfer_curve(searched, plan.config.coherence))
         rows += [{**about, **row} for row in curve]
-    columns = ["trait", "run", "layer", "delta", "set", "dose", "coherence", "unsteered"]
+    columns = [
+        "trait",
+        "run",
+        "run_key",
+        "judge",
+        "layer",
+        "delta",
+        "set",
+        "dose",
+        "coherence",
+        "unsteered",
+    ]
     return pd.DataFrame(rows).reindex(columns=[*columns, "status", "reason"])
 
 
@@ -108,19 +130,30 @@ def transfer_curve(searched: pd.DataFrame, threshold: float) -> Iterator[Row]:
                "status": "ok", "reason": ""}  # fmt: skip
 
 
-def weight_change(plan: SimilarityPlan) -> tuple[Mapping[int, float], str]:
-    """Layer → size of what tuning changed there; empty, with the reason, where it is not known.
+def read_from(transfer: pd.DataFrame, weights: Found) -> dict[str, Any]:
+    """Runs of other steps that curves and correlations are made of. They are looked for at every
+    start and in no key: two summaries with other names here are no repetition of each other."""
+    steered = {
+        row["trait"]: {name: row[name] for name in ("run", "run_key", "judge")}
+        for row in records(transfer)
+        if row["run"]
+    }
+    return {"steer": steered, "weights": {k: v for k, v in weights.origin.items() if k != "judge"}}
 
-    ValueError where --weights names a run that is not there.
-    """
+
+def weights_run(plan: SimilarityPlan) -> Found:
+    """ValueError where --weights names a run that is not there."""
     name = plan.config.weights
     if name is not None:
         folder = run_folder(ANALYSIS, name, plan.config.out)
         if state(folder) != "finished" or not (folder / "tables" / "norms.csv").exists():
             raise ValueError(f"--weights {name}: {folder} holds no finished run of `weights`")
-        found = Found(folder)
-    else:
-        found = _finished(plan, "weights", make_weights_plan, {"trait": plan.config.trait})
+        return Found(folder)
+    return _finished(plan, "weights", make_weights_plan, {"trait": plan.config.trait})
+
+
+def weight_change(found: Found) -> tuple[Mapping[int, float], str]:
+    """Layer → size of what tuning changed there; empty, with the reason, where it is not known."""
     if found.folder is None:
         return {}, found.reason
     return by_layer(read_tables(found.folder / "tables")["norms"]), ""

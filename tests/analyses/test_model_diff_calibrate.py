@@ -120,6 +120,10 @@ def test_the_report_is_printed_and_is_that_of_the_table(
     assert "Spearman" in lines["judge"] and f" {row['estimate']:.2f}" in lines["trait natural"]
     assert lines["trait natural"].split()[-2:] == [str(row["n"]), "0"]
     assert (out / "x" / "report.html").exists()
+    label = "grammar rule without likelihood"
+    assert set(frame(out / "x", "calibration")["reference"]) == {label}
+    assert f"Reference: {label}" in start.out
+    assert label in json.loads((out / "x" / "summary.json").read_text())["headline"][0]
 
 
 def test_what_a_judge_does_not_rate_is_counted_and_in_no_mean(
@@ -153,6 +157,34 @@ def test_a_killed_run_asks_the_judge_for_the_rest_only(
     again = judged_by(Grading(), monkeypatch)
     assert program(out=out, caplog=caplog, capsys=capsys).status == 0
     assert again.seen == n - 8 and tables(out / "x") == whole
+
+
+def test_what_a_server_failed_at_is_asked_again(
+    out: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any, capsys: Any
+) -> None:
+    """And what it answered with too little certainty is not."""
+    from tl_geometry.judges.number_scores import missing
+
+    texts = [row["text"] for row in said(out, "natural")]
+
+    class Unsure(Grading):
+        def trait(self, *args: Any) -> list[Any]:
+            rated = super().trait(*args)
+            return [missing("unsure", 0.1) if t == texts[0] else r
+                    for t, r in zip(args[3], rated, strict=True)]  # fmt: skip
+
+    judged_by(Unsure(), monkeypatch)
+    assert program(out=out, caplog=caplog, capsys=capsys).status == 3
+    unsure = judged_by(Unsure(), monkeypatch)
+    assert program(out=out, caplog=caplog, capsys=capsys).status == 3 and unsure.seen == 0
+
+    shutil.rmtree(out / "x")
+    judged_by(Grading(unknown=texts[0]), monkeypatch)
+    assert program(out=out, caplog=caplog, capsys=capsys).status == 3
+    again = judged_by(Grading(), monkeypatch)
+    assert program(out=out, caplog=caplog, capsys=capsys).status == 0
+    assert 0 < again.seen <= 8 * texts.count(texts[0])  # the batches with a hole
+    assert frame(out / "x", "missing").empty and frame(out / "x", "ratings")["trait"].notna().all()
 
 
 def test_ratings_of_another_judge_are_not_used(

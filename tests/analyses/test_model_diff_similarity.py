@@ -211,7 +211,7 @@ def test_a_run_that_was_killed_while_answering(copied: Path, model: Any) -> None
     assert (log.read_bytes(), {file.name: file.read_bytes() for file in place.iterdir()}) == wanted
 
 
-def steered(out: Path, trait: str, name: str | None) -> None:
+def steered(out: Path, trait: str, name: str | None, judge: str = "a" * 64) -> None:
     """A finished run of `steer` with a search made by hand."""
     from analyses.model_diff.steer_config import Steer
     from analyses.model_diff.steer_plan import make_steer_plan
@@ -231,7 +231,7 @@ def steered(out: Path, trait: str, name: str | None) -> None:
     columns = np.array(["set", "layer", "dose", "trait", "coherence", "control"])
     with open_run(plan.folder, plan.spec) as record:
         record.write_table("doses", pd.DataFrame(found, columns=columns))
-        record.write_json("summary.json", {"key": plan.spec.key})
+        record.write_json("summary.json", {"key": plan.spec.key, "judge": judge})
 
 
 @pytest.mark.parametrize("name", [None, "mine"])
@@ -254,6 +254,24 @@ def test_a_transfer_curve_is_the_best_coherent_natural_vector(
     assert other["status"] == "missing" and "sycophancy was not steered" in other["reason"]
 
 
+@pytest.mark.parametrize(("other", "marked"), [("a", False), ("b", True)])
+def test_curves_of_two_judges_are_marked(other: str, marked: bool, tmp_path: Path) -> None:
+    from analyses.model_diff.similarity_summary import _judges
+    from analyses.model_diff.similarity_transfer import Found, named_runs, read_from, transfer_table
+
+    steered(tmp_path, "evil", "one")
+    steered(tmp_path, "sycophancy", "two", judge=other * 64)
+    plan = opened(tmp_path / "x", steered=("one", "two"))
+    table = transfer_table(plan, named_runs(plan))
+    assert set(select(table, trait="sycophancy")["judge"]) == {other * 64}
+    told = read_from(table, Found(None, "none"))["steer"]
+    assert {trait: row["run"] for trait, row in told.items()} == {
+        "evil": "one",
+        "sycophancy": "two",
+    }
+    assert len(list(_judges(table))) == marked
+
+
 def test_steered_runs_of_one_trait_twice_are_refused(tmp_path: Path) -> None:
     from analyses.model_diff.similarity_transfer import named_runs
 
@@ -272,6 +290,14 @@ def test_curves_of_other_steps_are_held_against_it(copied: Path, caplog: Any, ca
     steered(out, "evil", None)
     start = program("--run", "x", "--weights", "w", out=out, caplog=caplog, capsys=capsys)
     assert start.status == 0 and start.loaded == ()
+    told = json.loads((copied / "summary.json").read_text())
+    (entry,) = told["read_from"]["steer"].items()
+    on_record = {run: json.loads((out / run / "summary.json").read_text())
+                 for run in ("w", entry[1]["run"])}  # fmt: skip
+    assert entry[0] == "evil" and entry[1]["judge"] == "a" * 64
+    assert entry[1]["run_key"] == on_record[entry[1]["run"]]["key"]
+    assert told["read_from"]["weights"] == {"run": "w", "run_key": on_record["w"]["key"]}
+    assert "different judges" not in "".join(told["headline"])
     table = frame(out / "w", "norms")
     inside: Any = table[table["layer"].notna()]
     change = (inside["norm"] ** 2).groupby(inside["layer"]).sum() ** 0.5
