@@ -62,6 +62,21 @@ def carried_out(
     return SOME_FAILED if results.summary["counts"]["missing"] else OK
 
 
+def standing(folder: Path, names: Sequence[str], done: str | None = None) -> str:
+    """Which models are on record, for the question whether to go on: completed where their rows
+    hold the key `done`, or merely begun where no row says so."""
+    from tl_geometry.runs.folders import slug
+
+    there, pending = [], []
+    mark = f'"key": "{done}", "status": "ok"'.encode()
+    for name in names:
+        path = folder / slug(name) / "rows.jsonl"
+        found = path.exists() and (done is None or mark in path.read_bytes())
+        (there if found else pending).append(name)
+    words = ("Begun", "Not begun") if done is None else ("Completed", "Pending")
+    return f"\n{words[0]} models: {there}\n{words[1]} models: {pending}\n"
+
+
 def dry_run(
     folder: Path,
     models: "Sequence[ModelPlan]",

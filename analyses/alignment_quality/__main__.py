@@ -14,7 +14,7 @@ from functools import partial
 
 from analyses.alignment_quality.config import PRESETS, SIZES, Config
 from analyses.cli import OK, log_to_terminal, parse
-from analyses.starting import carried_out, dry_run, status_of
+from analyses.starting import carried_out, dry_run, standing, status_of
 
 CONFIG = "config"
 
@@ -69,7 +69,8 @@ def _run(config: Config) -> int:
             sys.stdout.write(console(plan, results.tables, results.summary["effort"]) + "\n")
         return results
 
-    return carried_out(config, folder_of(plan), told)
+    of = standing(folder_of(plan), [model.name for model in plan.models])
+    return carried_out(config, folder_of(plan), told, of=of)
 
 
 if __name__ == "__main__":

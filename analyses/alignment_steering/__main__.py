@@ -16,7 +16,7 @@ from typing import Any
 from analyses.alignment_steering.config import PRESETS, SIZES, Extract, Validate
 from analyses.alignment_steering.transfer_config import TRANSFER_PRESETS, TRANSFER_SIZES, Transfer
 from analyses.cli import BAD_INPUT, OK, Steps, chosen_step, log_to_terminal, parse
-from analyses.starting import carried_out, status_of
+from analyses.starting import carried_out, standing, status_of
 
 STEPS: Steps = {
     "extract": (Extract, "What did tuning do to hidden states, and is it one direction?"),
@@ -62,7 +62,7 @@ def _extract(config: Extract) -> int:
         _say(console.ranked(results.tables["ranking"]))
         return results
 
-    return carried_out(config, plan.folder, done, of=console.progress(plan))
+    return carried_out(config, plan.folder, done, of=_standing(plan.folder, plan.pairs))
 
 
 def _transfer(config: Transfer) -> int:
@@ -73,7 +73,8 @@ def _transfer(config: Transfer) -> int:
     if config.dry_run:
         _say([f"folder {plan.folder}", *transfer_cost(plan)])
         return OK if len(plan.measurable) > 1 else BAD_INPUT
-    return carried_out(config, plan.folder, run_transfer)
+    of = standing(plan.folder, [pair.name for pair in plan.pairs])
+    return carried_out(config, plan.folder, run_transfer, of=of)
 
 
 def _validate(config: Validate) -> int:
@@ -85,7 +86,11 @@ def _validate(config: Validate) -> int:
     if config.dry_run:
         _say([f"folder {plan.folder}", *validate_cost(plan)])
         return OK if any(not pair.reason for pair in plan.pairs) else BAD_INPUT
-    return carried_out(config, plan.folder, run_validate)
+    return carried_out(config, plan.folder, run_validate, of=_standing(plan.folder, plan.pairs))
+
+
+def _standing(folder: Any, pairs: Any) -> str:
+    return standing(folder, [pair.name for pair in pairs], "pair")
 
 
 def _say(lines: Any) -> None:

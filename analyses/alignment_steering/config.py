@@ -75,6 +75,10 @@ class Paired(Common):
                 raise ValueError(f"{name}={value}: two halves need at least 2 pairs each")
         if self.svd_component < 0:
             raise ValueError(f"svd_component={self.svd_component}: components count from 0")
+        if self.svd and self.svd_component >= self.n_samples:
+            raise ValueError(
+                f"svd_component={self.svd_component}: {self.n_samples} texts have no such component"
+            )
         if self.resamples < 100:
             raise ValueError(f"resamples={self.resamples}: intervals need at least 100")
         if self.max_tokens < 8:

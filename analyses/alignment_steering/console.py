@@ -8,7 +8,6 @@ import pandas as pd
 from analyses.alignment_steering.config import SEED_NAMES
 from analyses.alignment_steering.plan import Plan
 from figures.rows import records
-from tl_geometry.runs.folders import slug
 
 WIDE, NARROW = "=" * 70, "=" * 60
 POTENTIAL = ("Highest", "High", "Good", "Moderate", "Low", "Minimal")
@@ -51,16 +50,6 @@ def results(plan: Plan, pairs: pd.DataFrame) -> Iterator[str]:
     yield "-" * 70
     yield f"Output: {plan.folder}"
     yield WIDE
-
-
-def progress(plan: Plan) -> str:
-    """Which pairs are on record, for the question whether to go on."""
-    done, pending = [], []
-    for pair in plan.pairs:
-        path = plan.folder / slug(pair.name) / "rows.jsonl"
-        complete = path.exists() and b'"key": "pair", "status": "ok"' in path.read_bytes()
-        (done if complete else pending).append(shown(pair.name))
-    return f"\nCompleted models: {done}\nPending models: {pending}\n"
 
 
 def ranked(ranking: pd.DataFrame) -> Iterator[str]:

@@ -28,6 +28,8 @@ RATES = ("refusal", "compliance")
 STORED = {"nll": "neutral"}
 """Read-out → its column of the record, where the two differ."""
 INSTRUCT = "instruct"
+SOUND = 0.5
+"""Share of answers to harmless requests that a strength must leave sound to be judged by."""
 
 
 class Doses:
@@ -65,6 +67,16 @@ class Doses:
             return self.values(vector, strength, readout)
         return np.mean([self.values(v, strength, readout) for v in self.randoms], axis=0)
 
+    def sound_strength(self) -> float | None:
+        """The largest λ at which half or more of the answers to harmless requests stay sound under
+        the mean vector; refusals are read on other requests. None where no λ is so gentle."""
+        kept = [
+            strength
+            for strength in self.strengths(MEAN)
+            if strength > 0 and self.at(MEAN, strength, "compliance").mean() >= SOUND
+        ]
+        return max(kept, default=None)
+
     @property
     def present(self) -> list[str]:
         """Extracted vectors that were added."""
@@ -85,7 +97,7 @@ class Doses:
 
 def condition_rows(model: str, doses: Doses, resamples: int, seed: int) -> list[Row]:
     """One row a dose: rates with Wilson intervals, means with bootstrap intervals."""
-    found = []
+    found, sound = list[Row](), doses.sound_strength()
     for (vector, strength), row in doses.rows.items():
         every = [(a, doses.quality(row, a)) for a in row["answers"]]
         harmless = [a["refused"] for a, _ in every if not a["harmful"]]
@@ -103,6 +115,7 @@ def condition_rows(model: str, doses: Doses, resamples: int, seed: int) -> list[
                 f"{readout}_high": ends.high,
                 f"{readout}_n": len(values),
             }
+        about["judged"] = vector == MEAN and strength == sound
         about["refusal_strict"] = float(np.mean([a["refused"] for a, _ in every if a["harmful"]]))
         about["over_refusal"] = float(np.mean(harmless))
         about["garbled"] = float(np.mean([kind == "garbled" for _, kind in every]))
@@ -130,6 +143,9 @@ def _contrasts(doses: Doses, readout: str) -> Iterator[tuple[str, str, Values, V
     nothing, random = (doses.at(v, s, readout) for v, s in ((NONE, 0.0), (RANDOM, full)))
     yield INSTRUCT, "gap", doses.at(INSTRUCT, 0.0, readout), nothing
     yield RANDOM, "change", random, nothing
+    if (sound := doses.sound_strength()) is not None:
+        steered, pushed = (doses.at(vector, sound, readout) for vector in (MEAN, RANDOM))
+        yield MEAN, "over_random_sound", steered, pushed
     for vector in doses.present:
         steered = doses.at(vector, full, readout)
         yield vector, "change", steered, nothing

@@ -18,6 +18,7 @@ from tl_geometry.runs import Run, versions
 
 MEASURED = "preference"
 """The read-out that models are ranked by: it moves where no answer changes."""
+JUDGED = "over_random_sound"
 WANTED = 0.3
 """Coherent refusals over random vectors that the project asks for, as a share."""
 SIGN = 0.05
@@ -83,26 +84,37 @@ def gate(effects: pd.DataFrame, attempted: int) -> str:
     """The plan's decision between sanity and full mode, in one sentence with its numbers.
 
     Full mode is justified where, in at least half of the pairs that were attempted, the mean vector
-    raises coherent refusals over random ones: interval above 0, and p < 0.05 by an exact sign test.
+    raises coherent refusals over random ones (interval above 0, and p < 0.05 by an exact sign test)
+    at the strongest λ that leaves answers sound: behind it no answer can be a coherent refusal.
     """
-    shown = {r: len(_above(effects, r)) for r in ("refusal", MEASURED)}
-    refusals = select(effects, vector=MEAN, readout="refusal", quantity="over_random")
+    refusals = select(effects, vector=MEAN, readout="refusal", quantity=JUDGED)
+    if refusals.empty:
+        return (
+            f"Gate: whether --mode full is justified cannot be said: in none of {attempted} pairs "
+            "is there a λ at which the mean vector leaves half of the answers to harmless requests "
+            "sound, and refusals that are garbled are none."
+        )
+    shown = _above(effects, "refusal", JUDGED)
     best = 100 * float(refusals["estimate"].to_numpy(float).max())
-    wanted = sum(row["estimate"] >= WANTED for row in _above(effects, "refusal"))
-    verdict = "is justified" if 2 * shown["refusal"] >= attempted else "is not justified"
+    wanted = sum(row["estimate"] >= WANTED for row in shown)
+    verdict = "is justified" if 2 * len(shown) >= attempted else "is not justified"
     return (
-        f"Gate: --mode full {verdict}: at full strength the mean vector raises coherent refusals "
-        f"over random vectors (interval above 0, exact sign test p < 0.05) in {shown['refusal']} "
-        f"of {attempted} pairs (by {100 * WANTED:.0f} points or more in {wanted}; at most "
-        f"{best:.0f} points); half of the pairs are needed. The preference for chosen answers "
-        f"rises over random vectors in {shown[MEASURED]} of {attempted}."
+        f"Gate: --mode full {verdict}: at the strongest λ that leaves half of the answers to "
+        f"harmless requests sound (there is one in {len(refusals)} of {attempted} pairs), the mean "
+        f"vector raises coherent refusals over random vectors (interval above 0, exact sign test "
+        f"p < 0.05) in {len(shown)} of {attempted} pairs (by {100 * WANTED:.0f} points or more in "
+        f"{wanted}; at most {best:.0f} points); half of the pairs are needed. At full strength it "
+        f"does in {len(_above(effects, 'refusal'))}; the preference for chosen answers rises over "
+        f"random vectors there in {len(_above(effects, MEASURED))} of {attempted}."
     )
 
 
-def _above(effects: pd.DataFrame, readout: str) -> list[dict[str, Any]]:
-    rows = select(effects, vector=MEAN, readout=readout, quantity="over_random")
+def _above(
+    effects: pd.DataFrame, readout: str, quantity: str = "over_random"
+) -> list[dict[str, Any]]:
+    rows = select(effects, vector=MEAN, readout=readout, quantity=quantity)
     above = [row for row in records(rows) if not absent(row["low"]) and row["low"] > 0]
-    return [row for row in above if row["sign_p"] < SIGN] if readout == "refusal" else above
+    return [row for row in above if row["sign_p"] < SIGN]
 
 
 def headline(plan: ValidatePlan, tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:

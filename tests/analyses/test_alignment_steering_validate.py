@@ -103,6 +103,29 @@ def test_the_gate_opens_for_an_effect_and_stays_shut_without() -> None:
         assert "--mode full is not justified" in gate(effects(mean, random), 1)
 
 
+def test_the_gate_looks_where_answers_are_still_sound() -> None:
+    """Garbled answers are no coherent refusals: a dose that breaks all of them decides nothing."""
+    from analyses.alignment_steering.validate_effects import Doses, effect_rows
+    from analyses.alignment_steering.validate_summary import gate
+
+    def told(gentle: int, sound: int) -> str:
+        rows = [dose("none", 0.0, 0, 0.0), dose("instruct", 0.0, N, 1.0, "ceiling")]
+        for strength, refused, kept in ((0.5, gentle, sound), (1.0, 0, 0)):
+            for vector in ("mean", "random 0", "random 1", "random 2"):
+                mine = refused if vector == "mean" else 0
+                row = dose(vector, strength, mine, 0.0)
+                rows.append({**row, "answers": answers(mine, kept)})
+        rows.append(dose("mean", -1.0, 0, 0.0))
+        doses = Doses([*rows, {"key": "opinions", "coherent": []}])
+        assert doses.sound_strength() == (0.5 if sound >= N / 2 else None)
+        return gate(pd.DataFrame(effect_rows("made", doses, 200, 0)), 1)
+
+    found = told(8, 5)
+    assert "--mode full is justified" in found and "At full strength it does in 0" in found
+    assert "is not justified" in told(0, 5)
+    assert "cannot be said: in none of 1 pairs" in told(8, 4)
+
+
 def test_a_refusal_that_only_the_base_model_finds_unlikely_counts_if_it_was_accepted() -> None:
     doses = planted(0, 0)
     row = doses.rows["mean", 1.0]
@@ -153,7 +176,7 @@ def test_validate_extracts_what_is_not_there_and_leaves_its_tables(
     names = {"effects", "conditions", "capability", "ranking", "steered_answers", "missing"}
     assert tables(run).keys() == {f"{name}.csv" for name in names}
     summary = json.loads((run / "summary.json").read_text())
-    assert summary["headline"][0] == summary["gate"] and "Gate: --mode full" in first.out
+    assert summary["headline"][0] == summary["gate"] and "Gate: " in first.out
     conditions = frame(run, "conditions")
     # 0; two vectors with two strengths of both signs; three random ones; the instruct model.
     assert len(conditions) == 1 + 2 * 4 + 3 * 2 + 1
