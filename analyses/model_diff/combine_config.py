@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from analyses.model_diff.steer_config import Steer
+from analyses.model_diff.steer_config import GRID, Steer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +17,9 @@ class Combine(Steer):
     run first where it is not there."""
     shares: tuple[float, ...] = (0.25, 0.35, 0.5, 0.71, 1.0)
     """Of each vector's own best dose in the ensemble; the plan's half strength is 0.5."""
+
+    def idle(self) -> list[str]:
+        return [name for name in super().idle() if name not in GRID]
 
     def check(self) -> None:
         super().check()

@@ -54,7 +54,7 @@ def make_combine_plan(config: Combine) -> CombinePlan:
     """ValueError as `make_steer_plan`, for a named run of `steer` that is not finished, and where
     there are not two sources to put together."""
     config.check()
-    inherited = {f.name for f in fields(Steer)} - {*OF_THE_RUN}
+    inherited = {f.name for f in fields(Steer)} - {*OF_THE_RUN, *Steer.idle(config)}
     values = {name: getattr(config, name) for name in inherited}
     steer = make_steer_plan(Steer(**{**values, "run": config.singles}))
     if config.singles is not None and state(steer.folder) != "finished":

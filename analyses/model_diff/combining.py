@@ -114,7 +114,7 @@ class Combining(Steering):
     def searched(self) -> dict[Condition, Score]:
         """As `steer` searches a place, on validation questions: doses of sums, shares of the
         ensemble."""
-        config, shares = self.plan.config, self.combination.config.shares
+        config, shares = self.combination.config, self.combination.config.shares
         *sums, ensemble = self.places
         found = self.scored([UNSTEERED], "validation")
         for k in range(max(len(set(config.doses)), len(set(shares)))):

@@ -1,12 +1,14 @@
 """Settings of `steer`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from analyses.model_diff.config import Diff, Method
 from analyses.model_diff.steer_search import Positions
 
 Search = Literal["grid", "walk"]
+GRID = ("doses", "bisections")
+WALK = ("start_mult", "up_mult", "down_mult", "momentum", "search_steps")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +74,10 @@ class Steer(Diff):
     def check(self) -> None:
         super().check()
         self._check_search()
+        if idle := self.idle():
+            options = ", ".join(f"--{name.replace('_', '-')}" for name in idle)
+            used = "--coefficients" if self.coefficients else f"--search {self.search}"
+            raise ValueError(f"{options} would do nothing with {used}: leave one of the two out")
         if self.new_tokens < 1 or self.randoms < 1:
             raise ValueError("answers have at least 1 token, and comparisons 1 random vector")
         if not 0 <= self.coherence <= 100:
@@ -82,6 +88,13 @@ class Steer(Diff):
             raise ValueError(f"subset={self.questions}: an interval needs at least 3; 0 means all")
         if self.judge_url and not self.judge_model:
             raise ValueError("--judge-url needs the name of a model there: --judge-model NAME")
+
+    def idle(self) -> list[str]:
+        """Settings that were given and do nothing: those of the other search."""
+        unused = GRID if self.search == "walk" else WALK
+        unused = (*GRID, *WALK) if self.coefficients else unused
+        default = {f.name: f.default for f in fields(Steer)}
+        return [name for name in unused if getattr(self, name) != default[name]]
 
     def _check_search(self) -> None:
         if not self.doses or min(self.doses) <= 0:

@@ -334,6 +334,9 @@ def test_another_judge_reads_the_same_answers(
         (("--doses", "-1"), "above 0"),
         (("--search", "walk", "--coefficients", "3"), "leave --search walk out"),
         (("--search", "walk", "--down-mult", "1.2"), "down by less"),
+        (("--search", "walk"), "--doses, --bisections would do nothing with --search walk"),
+        (("--coefficients", "3"), "would do nothing with --coefficients"),
+        (("--up-mult", "1.4"), "--up-mult would do nothing with --search grid"),
         (("--position", "response[:7]"), "extracted are: instruction response[:] mean_diff"),
         (("--vector-from-trait", "a/b/c/d"), "EXPERIMENT/CATEGORY/TRAIT"),
         (("--vector-from-trait", "pocket/sycophancy"), "_instruction or _natural"),
@@ -348,6 +351,17 @@ def test_what_cannot_be_done_is_one_sentence(
     shutil.copytree(run.parent / "v", tmp_path / "v")
     start = program(*options, out=tmp_path, caplog=caplog, capsys=capsys)
     assert start.status == 2 and sentence in start.log and not (tmp_path / "x").exists()
+
+
+def test_the_plan_s_preset_has_no_idle_option_and_combine_uses_doses_with_a_walk() -> None:
+    from analyses.model_diff.combine_config import Combine
+    from analyses.model_diff.steer_config import Steer
+    from analyses.model_diff.steps import SEED_STEER
+
+    Steer(**SEED_STEER).check()
+    Combine(search="walk", doses=(1.0,)).check()
+    with pytest.raises(ValueError, match="--start-mult would do nothing"):
+        Combine(start_mult=0.5).check()
 
 
 def test_figures_show_the_tables(run: Path) -> None:
