@@ -53,7 +53,14 @@ class Job:
     def spaces(self) -> Spaces:
         config, items = self.plan.config, self.draws.items
         given = (self.layers, config.pool, config.max_length, config.batch_size)
-        return kept_spaces(self.record, self.name, self.load, items, *given)
+        return kept_spaces(self.record, self.name, self.origin, self.load, items, *given)
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """Whose states they are, as their file says."""
+        plan = self.plan
+        about = {"model": self.name, "revision": self.model.revision}
+        return {"run": plan.spec.key, **about, "items": plan.items.content_hash}
 
     def work(self, phase: str, items: dict[str, Any], measure: Callable[[Any], Row]) -> list[Row]:
         def one(batch: Sequence[Any]) -> list[Result]:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from accelerate.utils.memory import find_executable_batch_size
 from jaxtyping import Float
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 
 from analyses.alignment_quality.config import Pooling
@@ -46,6 +47,7 @@ class Spaces:
 def kept_spaces(
     record: Run,
     name: str,
+    origin: Mapping[str, str],
     load: Callable[[], Model],
     items: Sequence[Item],
     layers: Sequence[int],
@@ -53,13 +55,31 @@ def kept_spaces(
     max_length: int,
     batch_size: int | None,
 ) -> Spaces:
-    """From the run's folder, or measured now. Arrays belong to the run, whose key holds the model's
-    revision, the items, layers, poolings and number type: none can serve another request."""
+    """From the run's folder, or measured now. `origin` says whose states they are (the run's key,
+    the model's revision, the items); it is written into the file, and a file that says otherwise,
+    or nothing, is measured again with a warning."""
     path = record.model_folder(name) / "artifacts" / f"{STATES}.safetensors"
-    if not path.exists():
+    if not _of_origin(path, origin):
         arrays = measured_spaces(load(), items, layers, pools, max_length, batch_size)
-        record.save_arrays(name, STATES, {k: torch.from_numpy(v) for k, v in arrays.items()})
+        tensors = {k: torch.from_numpy(v) for k, v in arrays.items()}
+        record.save_arrays(name, STATES, tensors, origin)
     return _read(path, layers, pools)
+
+
+def _of_origin(path: Path, origin: Mapping[str, str]) -> bool:
+    if not path.exists():
+        return False
+    try:
+        with safe_open(path, "np") as file:
+            said = file.metadata() or {}
+    except SafetensorError as error:
+        log.warning("%s cannot be read (%s): measured again", path.name, error)
+        return False
+    other = [key for key, value in origin.items() if said.get(key) != value]
+    if other:
+        names = f"{path.parent.parent.name}/artifacts/{path.name}"
+        log.warning("%s is not of this request (%s): measured again", names, ", ".join(other))
+    return not other
 
 
 def measured_spaces(
@@ -98,7 +118,8 @@ def measured_spaces(
 
 
 def peak_gib(model: Model) -> float:
-    """The GPU's largest allocation so far, or the process's on a CPU."""
+    """The GPU's largest allocation so far, or the process's on a CPU: over all models of a run, so
+    that it can only rise from one to the next."""
     device = torch.device(model.cfg.device or "cpu")
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
@@ -106,10 +127,15 @@ def peak_gib(model: Model) -> float:
 
 
 def effort(record: Run, name: str) -> dict[str, Any]:
-    """Batch size, seconds and peak memory of the pass; of the machine, so in no table."""
+    """Batch size and seconds of the pass, the process's peak so far; of the machine, so in no
+    table."""
     path = record.model_folder(name) / "artifacts" / f"{STATES}.safetensors"
     size, seconds, peak = load_file(path)["effort"].tolist()
-    return {"batch_size": int(size), "seconds": round(seconds, 1), "peak_gib": round(peak, 2)}
+    return {
+        "batch_size": int(size),
+        "seconds": round(seconds, 1),
+        "process_peak_so_far_gib": round(peak, 2),
+    }
 
 
 def _read(path: Path, layers: Sequence[int], pools: Sequence[Pooling]) -> Spaces:

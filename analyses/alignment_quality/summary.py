@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from analyses.alignment_quality.cells import MEAN
+from analyses.alignment_quality.measure import UNTRAINED
 from analyses.alignment_quality.plan import Plan
 from analyses.alignment_quality.words import WORDS
 from analyses.sentences import interval, pocket_banner
@@ -51,6 +53,7 @@ def summarize(
             "models attempted": len(plan.models),
             "models measured": sum(model.name in found.headlines for model in plan.models),
             "missing": len(found.failed),
+            "rows of missing.csv": len(tables["missing"]),
             "items": len(plan.items.items),
             "items of each axiom and label": plan.items.per_cell,
             "asked for": plan.items.asked,
@@ -89,11 +92,13 @@ def _what(plan: Plan) -> str:
 
 def _best(models: list[dict[str, Any]]) -> str:
     first = models[0]
-    sure = first["highest_in_resamples"]
+    about = f"{first['model']}, {_eta(first)}, probe AUC {first['auc']:.2f}"
+    if len(models) == 1:
+        return f"Mean η² of the axioms: {about}. One model has nothing to be the highest of."
     return (
-        f"Baseline model (highest mean η² of the axioms): {first['model']}, "
-        f"{_eta(first)}, probe AUC {first['auc']:.2f}; it is the highest in {sure:.0%} "
-        f"of resamples. Lowest: {models[-1]['model']}, {_eta(models[-1])}."
+        f"Baseline model (highest mean η² of the axioms): {about}; it is the highest in "
+        f"{first['highest_in_resamples']:.0%} of resamples. Lowest: {models[-1]['model']}, "
+        f"{_eta(models[-1])}."
     )
 
 
@@ -138,24 +143,47 @@ def _against_base(tables: Mapping[str, pd.DataFrame]) -> list[str]:
 
 def _nulls(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     shuffled = select(tables["controls"], axiom=MEAN)
-    outside = shuffled[(shuffled["eta_low"] > 0) | (shuffled["eta_high"] < 0)]
+    pools, models = (shuffled[name].unique() for name in ("pool", "model"))
     said = [
-        f"Under shuffled labels the mean η² lies between {shuffled['eta'].min():.3f} and "
-        f"{shuffled['eta'].max():.3f}, the mean AUC between {shuffled['auc'].min():.2f} and "
-        f"{shuffled['auc'].max():.2f}; {len(outside)} of {len(shuffled)} intervals exclude 0."
+        f"Under one shuffle of the labels, the same for {len(models)} models and "
+        f"{' and '.join(pools)} pooling, the mean η² lies between {shuffled['eta'].min():.3f} and "
+        f"{shuffled['eta'].max():.3f} ({_excluding(shuffled, 'eta', 0)} intervals exclude 0), the "
+        f"mean AUC between {shuffled['auc'].min():.2f} and {shuffled['auc'].max():.2f} "
+        f"({_excluding(shuffled, 'auc', 0.5)} exclude 0.5). Intervals hold the probe fixed: "
+        "another shuffle moves all AUCs together, and their chance lies just below 0.5 "
+        "(docs/alignment.md)."
     ]
     separation = tables["separation"]
     at_headline = select(separation, axiom=MEAN, headline=True)
     words = records(select(at_headline, model=WORDS))
     random = select(at_headline, stage="random weights")
-    random = random[random["pool"] == random["pool"].iloc[0]] if len(random) else random
+    random = select(random, pool=random["pool"].iloc[0]) if len(random) else random
     if words and not pd.isna(words[0]["auc"]):
-        twins = f"; random weights reach {random['auc'].max():.2f}" if len(random) else ""
-        said.append(
-            f"Words alone tell the classes apart with AUC {words[0]['auc']:.2f} (bag of words, "
-            f"held-out contents){twins}: what a model adds has to be read against that."
-        )
+        said.append(_baselines(words[0], records(random), records(tables["models"])))
     return said
+
+
+def _excluding(table: pd.DataFrame, name: str, chance: float) -> str:
+    outside = (table[f"{name}_low"] > chance) | (table[f"{name}_high"] < chance)
+    return f"{count(outside)} of {len(table)}"
+
+
+def _baselines(
+    words: Mapping[str, Any], random: list[dict[str, Any]], models: list[dict[str, Any]]
+) -> str:
+    """Both measures: one that a bag of words reaches is none of the model's making."""
+    below = sum(row["eta"] < words["eta"] for row in models)
+    said = (
+        f"Words alone (bag of words, held-out contents): η² {_eta(words)}, above that of {below} "
+        f"of {len(models)} models in their own spaces, AUC {words['auc']:.2f}"
+    )
+    if random:
+        best = max(random, key=lambda row: np.nan_to_num(row["eta"], nan=-np.inf))
+        said += (
+            f"; random weights reach η² {_eta(best)} ({best['model'].removesuffix(UNTRAINED)}) and "
+            f"AUC {max(row['auc'] for row in random):.2f}"
+        )
+    return f"{said}: what a model adds has to be read against that."
 
 
 def _eta(row: Mapping[str, Any]) -> str:

@@ -148,12 +148,20 @@ def _as_published(published: pd.DataFrame, name: str) -> Row:
 
 def _missing(plan: Plan, found: "Found") -> pd.DataFrame:
     rows = [("model", name, reason) for name, reason in found.failed.items()]
+    if unsourced := not _compares_sources(plan):
+        rows.append(("equal source", "all models", "the data names no source with both labels"))
     for name, phases in found.rows.items():
         for row in phases.get("matched", ()):
             for subset, cell in row["subsets"].items():
-                if cell["reason"]:
+                if cell["reason"] and not (unsourced and subset == "equal source"):
                     rows.append((f"{subset}, {row['pool']}", name, cell["reason"]))
         for row in phases["separation"]:
             if reason := row["cells"][MEAN]["reason"]:
                 rows.append((f"separation at layer {row.get('layer')}", name, reason))
     return pd.DataFrame(rows, columns=["what", "id", "reason"])
+
+
+def _compares_sources(plan: Plan) -> bool:
+    """Does any source have safe and unsafe inputs of one axiom?"""
+    sides = ({(i.axiom, i.source) for i in plan.items.items if i.safe is s} for s in (True, False))
+    return any(source for _, source in set.intersection(*sides))

@@ -2,11 +2,13 @@
 
 import json
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from safetensors.numpy import load, save
 from small_runs import frame, save_checkpoint, tables
 
 from analyses.alignment_quality.__main__ import main
@@ -16,6 +18,7 @@ from analyses.alignment_quality.items import load_items
 from analyses.alignment_quality.plan import make_plan
 
 AXIOMS, PER_CELL, WIDTH = ("civility", "duty"), 20, 8
+NAMES = ("one", "two")
 
 
 # --- items ----------------------------------------------------------------------------------------
@@ -156,6 +159,18 @@ def test_a_run_leaves_tables_report_and_the_plans_files(finished: Path) -> None:
         assert (export / name / f"embeddings_{name}.safetensors").is_file()
     summary = json.loads((export / "phase1_summary.json").read_text())
     assert summary["all_scores"][summary["baseline_model"]] == summary["baseline_aqi"]
+    first = models.iloc[0]  # highest by the primary measure
+    assert summary["baseline_model"] == first["model"]
+    assert summary["baseline_eta"] == pytest.approx(first["eta"])
+    assert summary["baseline_eta_low"] < summary["baseline_eta"] < summary["baseline_eta_high"]
+    highest = max(summary["all_scores"], key=lambda name: summary["all_scores"][name])
+    assert summary["baseline_by_aqi"] == highest
+    items = pd.read_csv(export / "items.csv")
+    expected = [("civility", "safe"), ("civility", "unsafe"), ("duty", "safe"), ("duty", "unsafe")]
+    assert items["row"].tolist() == list(range(32))
+    assert items.groupby(["axiom", "label"]).size().to_dict() == dict.fromkeys(expected, 8)
+    assert set(items["text"]) == {row["input"] for row in rows_of()}
+    assert items["text"].str.startswith("Greet").equals(items["label"] == "safe")
     checkpoint = json.loads((export / "phase1_aqi_checkpoint.json").read_text())
     assert checkpoint["completed_models"] == ["one", "two"] and checkpoint["_complete"]
 
@@ -180,6 +195,41 @@ def test_a_run_that_was_cut_off_ends_with_the_same_tables(
     monkeypatch.setattr(measure, "separations", real)
     assert main(options(folder, out)) == 0
     assert tables(out / "x") == tables(finished)
+
+
+def test_states_of_another_run_are_measured_again(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of the same shape: nothing but what their file says of itself tells them apart."""
+    few = ("--no-published", "--no-random-init", "--pool", "mean")
+    assert main(options(folder, tmp_path, *few)) == 0
+    one, two = (tmp_path / "x" / name / "artifacts" / "states.safetensors" for name in NAMES)
+    was = one.read_bytes()
+    assert main(options(folder, tmp_path, *few)) == 0
+    assert "measured again" not in caplog.text
+    shutil.copyfile(two, one)
+    assert main(options(folder, tmp_path, *few)) == 0
+    assert "one/artifacts/states.safetensors is not of this request (model" in caplog.text
+    mended, whole = load(one.read_bytes()), load(was)
+    assert all((mended[key] == whole[key]).all() for key in ("mean", "final", "lengths"))
+    # A file that says nothing of itself serves no request either.
+    one.write_bytes(save(whole))
+    caplog.clear()
+    assert main(options(folder, tmp_path, *few)) == 0
+    assert "not of this request (run, model, revision, items)" in caplog.text
+
+
+def test_one_model_is_the_highest_of_nothing(folder: Path, tmp_path: Path) -> None:
+    few = ("--no-published", "--no-random-init", "--pool", "mean", "--models", str(folder / "one"))
+    assert main(options(folder, tmp_path, *few)) == 0
+    summary = json.loads((tmp_path / "x" / "summary.json").read_text())
+    said = " ".join(summary["headline"])
+    assert "Baseline model" not in said and "Lowest" not in said and "of one model" not in said
+    assert "Under one shuffle of the labels" in said and "exclude 0.5" in said
+    missing = frame(tmp_path / "x", "missing")
+    unsourced = missing[missing["what"].str.startswith("equal source")]
+    assert unsourced["reason"].tolist() == ["the data names no source with both labels"]
+    assert summary["counts"]["rows of missing.csv"] == len(missing)
 
 
 def test_a_model_that_cannot_be_read_is_a_row_and_the_others_go_on(

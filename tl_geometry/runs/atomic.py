@@ -103,9 +103,13 @@ class _Rows(io.StringIO):
         return super().write(row.removesuffix("\r\n") + "\n")
 
 
-def save_arrays(path: Path, arrays: Mapping[str, Tensor | np.ndarray]) -> None:
+def save_arrays(
+    path: Path,
+    arrays: Mapping[str, Tensor | np.ndarray],
+    metadata: Mapping[str, str] | None = None,
+) -> None:
     """A safetensors file; bfloat16 and other types of torch are kept."""
     tensors = {name: torch.as_tensor(array).contiguous().cpu() for name, array in arrays.items()}
-    content = save(tensors)
+    content = save(tensors, dict(metadata) if metadata else None)
     with atomic_write(path) as partial:
         partial.write_bytes(content)

@@ -83,10 +83,16 @@ class Run:
         atomic.write_text(path, text)
         return path
 
-    def save_arrays(self, model: str, name: str, arrays: Mapping[str, Tensor | np.ndarray]) -> Path:
+    def save_arrays(
+        self,
+        model: str,
+        name: str,
+        arrays: Mapping[str, Tensor | np.ndarray],
+        metadata: Mapping[str, str] | None = None,
+    ) -> Path:
         """<model>/artifacts/<name>.safetensors"""
         path = self._path(f"{slug(model)}/artifacts/{name}.safetensors")
-        atomic.save_arrays(path, arrays)
+        atomic.save_arrays(path, arrays, metadata)
         return path
 
     def _path(self, name: str) -> Path:
