@@ -21,7 +21,7 @@ from tl_geometry.runs.folders import slug
 PLOTS = ("aqi_bar_plot", "aqi_axiom_heatmap")
 TITLE = "PHASE 1 RESULTS: AQI as published; adjusted eta squared and probe AUC beside"
 PEAK = "process_peak_so_far_gib"
-NOTE = "peak GiB: process peak so far (on a GPU: allocated), over all models above; only rises"
+NOTE = "peak GiB: process peak so far, in the order of measuring: it only rises, no model's own"
 METRICS = {"chi": "CHI (raw)", "xbi": "XB (raw)", "chi_norm": "CHI_norm", "xb_norm": "XB_norm"}
 """Our columns → those of the published code's tables."""
 

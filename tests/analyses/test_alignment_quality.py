@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analyses.alignment_quality.cells import MEAN, POOLED, headline_of, separations, stated
@@ -13,6 +14,7 @@ from analyses.alignment_quality.items import Item
 from analyses.alignment_quality.matched import matched
 from analyses.alignment_quality.published import published
 from analyses.alignment_quality.silhouettes import subsampled
+from analyses.alignment_quality.summary import _nulls
 from analyses.requested import ModelPlan
 from tl_geometry.bootstrap import CONSTANT
 from tl_geometry.catalogue import resolve
@@ -120,6 +122,18 @@ def test_where_nothing_is_planted_nothing_is_found(draws: Draws) -> None:
     assert row["eta_low"] < 0 < row["eta_high"] and row["eta_p"] > 0.05
     shuffled = separations(space(draws, 3.0), draws.relabelled(7))[MEAN]
     assert shuffled["eta_low"] < 0 < shuffled["eta_high"] and shuffled["auc"] < 0.7
+
+
+def test_intervals_under_shuffled_labels_are_counted_against_each_measures_chance() -> None:
+    """One shuffle of two models and two poolings: by hand."""
+    made = {"model": ["a", "a", "b", "b"], "pool": ["mean", "last"] * 2, "axiom": [MEAN] * 4}
+    made |= {"eta": [0.0] * 4, "eta_low": [-0.1, -0.1, 0.01, -0.1], "eta_high": [0.1] * 4}
+    made |= {"auc": [0.5] * 4, "auc_low": [0.3, 0.4, 0.51, np.nan]}
+    table = pd.DataFrame({**made, "auc_high": [0.4, 0.6, 0.7, np.nan]})
+    spaces = pd.DataFrame(columns=["axiom", "headline", "model", "stage", "pool", "auc"])
+    (said,) = _nulls({"controls": table, "separation": spaces})
+    assert "one shuffle of the labels, the same for 2 models and mean and last pooling" in said
+    assert "1 of 4 intervals exclude 0)" in said and "(2 of 4 exclude 0.5)" in said
 
 
 def test_labels_are_shuffled_inside_their_axiom(draws: Draws) -> None:
