@@ -176,11 +176,7 @@ class Steering:
         trait = self.judge.trait(name, traits.definition, asked, texts)
         sound = self.judge.coherence(asked, texts, ids=[ids for *_, ids in pairs])
         rated = {pair: both for pair, *both in zip(pairs, trait, sound, strict=True)}
-        return [
-            {"status": "ok", "reason": "", "trait": _said([rated[pair][0] for pair in row]),
-             "coherence": _said([rated[pair][1] for pair in row])}
-            for row in said
-        ]  # fmt: skip
+        return [_judgement([rated[pair] for pair in row]) for row in said]
 
     def answered(
         self, conditions: Sequence[Condition], part: str, title: str = ""
@@ -232,6 +228,15 @@ def key(part: str, condition: Condition) -> str:
 def _phase(title: str, items: Mapping[str, Any]) -> str:
     """A cut into batches is kept by its phase's name; another judge chooses other conditions."""
     return f"{title} {digest(*items):016x}"
+
+
+def _judgement(rated: Sequence[Sequence[Rating]]) -> dict[str, Any]:
+    """One condition's ratings; `failed`, and asked again at the next start, where nothing came back
+    of a question to the judge."""
+    silent = [r.reason for both in rated for r in both if r.value is None and not r.coverage]
+    status = {"status": "failed" if silent else "ok", "reason": silent[0] if silent else ""}
+    trait, sound = ([both[k] for both in rated] for k in (0, 1))
+    return {**status, "trait": _said(trait), "coherence": _said(sound)}
 
 
 def _said(ratings: Sequence[Rating]) -> list[dict[str, Any]]:

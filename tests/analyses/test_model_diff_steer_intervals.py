@@ -280,3 +280,15 @@ def test_a_set_reaches_the_wanted_points_only_by_both_readings() -> None:
     assert said() == f"{one} (1 by the mean rating, 1 by coherent answers)"
     for worse in ({"estimate": 29.0}, {"low": -1.0}, {"p_adjusted": 0.06}):
         assert said(**worse) == f"{none} (1 by the mean rating, 0 by coherent answers)"
+
+
+def test_a_rating_that_no_call_brought_is_asked_again() -> None:
+    """Low coverage is an answer that is no number; none at all is a call that failed."""
+    from analyses.model_diff.steering import _judgement
+    from tl_geometry.judges.number_scores import Rating, missing
+
+    good, vague, silent = Rating(50.0, 1.0, 0.0), missing("no number", 0.1), missing("timeout", 0.0)
+    assert _judgement([(good, good), (good, vague)])["status"] == "ok"
+    found = _judgement([(good, good), (silent, good)])
+    assert (found["status"], found["reason"]) == ("failed", "timeout")
+    assert [r["value"] for r in found["trait"]] == [50.0, None]
