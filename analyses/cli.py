@@ -167,7 +167,8 @@ def _without_commas(args: list[str]) -> list[str]:
     the value of every option that takes one."""
     lists = {"--models", "--model", "--conditions", "--export", "--methods", "--doses"}
     lists |= {"--depths", "--low-depths", "--search-depths", "--pool", "--layers"}
-    lists |= {"--pairs", "--lambdas", "--coefficients", "--steered"}
+    lists |= {"--pairs", "--lambdas", "--coefficients", "--steered", "--phases", "--traits"}
+    lists |= {"--shares", "--method", "--position"}
     result: list[str] = []
     inside = False
     for arg in args:

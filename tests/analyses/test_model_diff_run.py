@@ -175,3 +175,13 @@ def test_models_of_an_experiment_are_the_ones_that_run(
         assert main(["extract", "--experiment", str(path), "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert "pocket-mistral answers" in said and "pocket-mistral-base answers" in said
+
+
+def test_lists_may_be_written_with_commas() -> None:
+    from analyses.model_diff.__main__ import read
+
+    assert read(["run", "--phases", "extract,weights"]).phases == ("extract", "weights")
+    assert read(["combine", "--shares=0.5,1"]).shares == (0.5, 1.0)
+    given = read(["steer", "--position", "response[:5],response[:]", "--method", "probe,mean_diff"])
+    assert given.position == ("response[:5]", "response[:]")
+    assert given.method == ("probe", "mean_diff")
