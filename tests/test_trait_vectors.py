@@ -7,6 +7,7 @@ from tl_geometry.trait_vectors import (
     METHODS,
     Method,
     accuracy,
+    as_long_apart,
     direction,
     half_swapped,
     held_out,
@@ -122,3 +123,9 @@ def test_a_random_direction_is_as_long() -> None:
     drawn = random_like(vector, np.random.default_rng(0))
     assert np.linalg.norm(drawn) == pytest.approx(np.linalg.norm(vector))
     assert abs(cosine(drawn, vector)) < 0.95
+
+
+def test_a_control_apart_from_a_vector_has_its_length_and_none_of_it() -> None:
+    vector = np.array([[3.0, 0.0, 0.0], [0.0, 0.0, 2.0]])
+    control = np.array([[5.0, 1.0, 0.0], [3.0, 4.0, -7.0]])
+    assert np.allclose(as_long_apart(control, vector), [[0, 3, 0], [1.2, 1.6, 0]])

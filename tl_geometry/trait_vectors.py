@@ -174,6 +174,16 @@ def half_swapped(
     return mixed
 
 
+def as_long_apart(
+    control: Float[np.ndarray, "layer d"], vector: Float[np.ndarray, "layer d"]
+) -> Float[np.ndarray, "layer d"]:
+    """The part of each control at a right angle to the vector, as long as the vector."""
+    length = np.linalg.norm(vector, axis=1, keepdims=True)
+    unit = vector / length
+    apart = control - (control * unit).sum(1, keepdims=True) * unit
+    return apart * (length / np.linalg.norm(apart, axis=1, keepdims=True))
+
+
 def random_like(
     vector: Float[np.ndarray, " d"], rng: np.random.Generator
 ) -> Float[np.ndarray, " d"]:

@@ -15,7 +15,7 @@ from tl_geometry.runs import Spec, run_folder, run_name, state
 from tl_geometry.spans import Span
 
 ANALYSIS = "model_diff"
-VERSION = 2
+VERSION = 3
 """Raised when the same settings would give other numbers."""
 OF_THE_RUN = (
     "run", "resume", "fresh", "skip", "export", "dry_run", "wandb", "limit", "write_experiment",
