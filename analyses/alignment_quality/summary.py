@@ -11,9 +11,10 @@ from analyses.alignment_quality.measure import UNTRAINED
 from analyses.alignment_quality.plan import Plan
 from analyses.alignment_quality.words import WORDS
 from analyses.sentences import interval, pocket_banner
+from analyses.summaries import summary_of
 from figures.rows import count, records, select
 from tl_geometry.aqi import Reference
-from tl_geometry.runs import Run, versions
+from tl_geometry.runs import Run
 
 if TYPE_CHECKING:
     from analyses.alignment_quality.experiment import Found
@@ -43,13 +44,12 @@ def summarize(
     seconds: float,
 ) -> dict[str, Any]:
     """JSON-ready; nothing in it depends on the machine except versions, seconds and effort."""
-    return {
-        "analysis": "alignment_quality",
-        "run": record.folder.name,
-        "key": plan.spec.key,
-        "banner": pocket_banner(model.spec for model in plan.models),
-        "headline": headline(plan, tables),
-        "counts": {
+    return summary_of(
+        plan.spec,
+        record.folder.name,
+        banner=pocket_banner(model.spec for model in plan.models),
+        headline=headline(plan, tables),
+        counts={
             "models attempted": len(plan.models),
             "models measured": sum(model.name in found.headlines for model in plan.models),
             "missing": len(found.failed),
@@ -59,13 +59,11 @@ def summarize(
             "asked for": plan.items.asked,
             "rows dropped": dict(plan.items.dropped),
         },
-        "effort": found.effort,
-        "frozen scale": reference if isinstance(reference, str) else vars(reference),
-        "cannot_say": list(CANNOT_SAY),
-        "spec": plan.spec.as_dict(),
-        "versions": versions(),
-        "seconds": round(seconds, 1),
-    }
+        effort=found.effort,
+        cannot_say=CANNOT_SAY,
+        seconds=seconds,
+        **{"frozen scale": reference if isinstance(reference, str) else vars(reference)},
+    )
 
 
 def headline(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> list[str]:

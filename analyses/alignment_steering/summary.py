@@ -9,11 +9,11 @@ import pandas as pd
 from analyses.alignment_steering.analysed import QUANTITIES, SIDES
 from analyses.alignment_steering.plan import Plan
 from analyses.alignment_steering.tables import agreement, mean_of
-from analyses.sentences import POCKET_BANNER, interval
+from analyses.sentences import interval, pocket_banner
+from analyses.summaries import summary_of
 from figures.rows import records, select
 from figures.style import decimal
-from tl_geometry.catalogue import is_pocket
-from tl_geometry.runs import Run, versions
+from tl_geometry.runs import Run
 
 CANNOT_SAY = (
     "The vector compares two models, not two answers: it holds whatever tuning changed (format, "
@@ -32,35 +32,27 @@ CANNOT_SAY = (
 )
 
 
-def pocket_banner(plan: Plan) -> str | None:
-    names = [m.name for pair in plan.pairs for m in pair.members if is_pocket(m.spec)]
-    return POCKET_BANNER.format(names=", ".join(dict.fromkeys(names))) if names else None
-
-
 def summarize(
     plan: Plan, tables: Mapping[str, pd.DataFrame], record: Run, *, seconds: float
 ) -> dict[str, Any]:
     """JSON-ready; nothing in it depends on the machine except versions and seconds."""
     good = select(tables["pairs"], status="ok")
-    return {
-        "analysis": "alignment_steering",
-        "run": record.folder.name,
-        "key": plan.spec.key,
-        "banner": pocket_banner(plan),
-        "headline": list(headline(plan, tables)),
-        "counts": {
+    return summary_of(
+        plan.spec,
+        record.folder.name,
+        banner=pocket_banner(m.spec for pair in plan.pairs for m in pair.members),
+        headline=headline(plan, tables),
+        counts={
             "pairs attempted": len(plan.pairs),
             "pairs measured": len(good),
             "missing": len(plan.pairs) - len(good),
             "preference pairs": plan.config.n_samples,
             "data": plan.source,
         },
-        "quantities": dict(QUANTITIES),
-        "cannot_say": list(CANNOT_SAY),
-        "spec": plan.spec.as_dict(),
-        "versions": versions(),
-        "seconds": round(seconds, 1),
-    }
+        quantities=dict(QUANTITIES),
+        cannot_say=CANNOT_SAY,
+        seconds=seconds,
+    )
 
 
 def headline(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:

@@ -6,18 +6,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analyses.alignment_steering.plan import ANALYSIS
-from analyses.alignment_steering.summary import POCKET_BANNER
 from analyses.alignment_steering.transfer_maps import CONTROLS, OVER_LAYERS
 from analyses.alignment_steering.transfer_plan import TransferPlan
 from analyses.alignment_steering.transfer_readouts import READOUTS
 from analyses.alignment_steering.transfer_tables import RATES
 from analyses.alignment_steering.transfer_texts import SETS
 from analyses.alignment_steering.transferred import INSTRUCT, OWN
+from analyses.sentences import pocket_banner
+from analyses.summaries import summary_of
 from figures.rows import absent, records, select, values_of
 from figures.style import decimal
-from tl_geometry.catalogue import is_pocket
-from tl_geometry.runs import Run, versions
+from tl_geometry.runs import Run
 
 CANNOT_SAY = (
     "A map is fitted on last tokens of some hundred texts. It says nothing of directions that "
@@ -42,28 +41,24 @@ def summarize_transfer(
     plan: TransferPlan, tables: Mapping[str, pd.DataFrame], record: Run, *, seconds: float
 ) -> dict[str, Any]:
     """JSON-ready; nothing in it depends on the machine except versions and seconds."""
-    names = [m.name for pair in plan.pairs for m in pair.members if is_pocket(m.spec)]
-    return {
-        "analysis": ANALYSIS,
-        "run": record.folder.name,
-        "key": plan.spec.key,
-        "banner": POCKET_BANNER.format(names=", ".join(dict.fromkeys(names))) if names else None,
-        "headline": list(transfer_headline(tables)),
-        "counts": {
+    return summary_of(
+        plan.spec,
+        record.folder.name,
+        banner=pocket_banner(m.spec for pair in plan.pairs for m in pair.members),
+        headline=transfer_headline(tables),
+        counts={
             "pairs attempted": len(plan.pairs),
             "cells": len(plan.measurable) ** 2,
             "missing": len(tables["missing"]),
         },
-        "transferred_from": plan.vectors.folder.name,
-        "transferred_key": plan.vectors.key,
-        "readouts": dict(READOUTS),
-        "controls": dict(CONTROLS),
-        "held_out_texts": dict(SETS),
-        "cannot_say": list(CANNOT_SAY),
-        "spec": plan.spec.as_dict(),
-        "versions": versions(),
-        "seconds": round(seconds, 1),
-    }
+        transferred_from=plan.vectors.folder.name,
+        transferred_key=plan.vectors.key,
+        readouts=dict(READOUTS),
+        controls=dict(CONTROLS),
+        held_out_texts=dict(SETS),
+        cannot_say=CANNOT_SAY,
+        seconds=seconds,
+    )
 
 
 def transfer_headline(tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:

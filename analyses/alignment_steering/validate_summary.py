@@ -6,15 +6,15 @@ from typing import Any
 import pandas as pd
 
 from analyses.alignment_steering.conditions import MEAN, NONE, RANDOM, SVD
-from analyses.alignment_steering.summary import POCKET_BANNER, said
+from analyses.alignment_steering.summary import said
 from analyses.alignment_steering.tables import agreement
 from analyses.alignment_steering.validate_effects import INSTRUCT, READOUTS
 from analyses.alignment_steering.validate_plan import ValidatePlan
-from analyses.sentences import interval
+from analyses.sentences import interval, pocket_banner
+from analyses.summaries import summary_of
 from figures.rows import absent, records, select, values_of
 from figures.style import decimal
-from tl_geometry.catalogue import is_pocket
-from tl_geometry.runs import Run, versions
+from tl_geometry.runs import Run
 
 MEASURED = "preference"
 """The read-out that models are ranked by: it moves where no answer changes."""
@@ -54,30 +54,25 @@ def measured(effects: pd.DataFrame) -> list[dict[str, Any]]:
 def summarize(
     plan: ValidatePlan, tables: Mapping[str, pd.DataFrame], record: Run, *, seconds: float
 ) -> dict[str, Any]:
-    names = [m.name for pair in plan.pairs for m in pair.members if is_pocket(m.spec)]
-    banner = POCKET_BANNER.format(names=", ".join(dict.fromkeys(names))) if names else None
     gone = len(tables["missing"])
-    return {
-        "analysis": "alignment_steering",
-        "run": record.folder.name,
-        "key": plan.spec.key,
-        "vectors_key": plan.vectors.key,
-        "measured": measured(tables["effects"]),
-        "gate": gate(tables["effects"], len(plan.pairs)),
-        "banner": banner,
-        "headline": list(headline(plan, tables)),
-        "counts": {
+    return summary_of(
+        plan.spec,
+        record.folder.name,
+        vectors_key=plan.vectors.key,
+        measured=measured(tables["effects"]),
+        gate=gate(tables["effects"], len(plan.pairs)),
+        banner=pocket_banner(m.spec for pair in plan.pairs for m in pair.members),
+        headline=headline(plan, tables),
+        counts={
             "pairs attempted": len(plan.pairs),
             "pairs measured": len(plan.pairs) - gone,
             "missing": gone,
             "requests of each kind": plan.config.requests,
             "test preference pairs": plan.config.test_pairs,
         },
-        "cannot_say": list(CANNOT_SAY),
-        "spec": plan.spec.as_dict(),
-        "versions": versions(),
-        "seconds": round(seconds, 1),
-    }
+        cannot_say=CANNOT_SAY,
+        seconds=seconds,
+    )
 
 
 def gate(effects: pd.DataFrame, attempted: int) -> str:

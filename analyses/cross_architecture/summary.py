@@ -8,8 +8,9 @@ import pandas as pd
 from analyses.cross_architecture.effects import software_checks
 from analyses.cross_architecture.plan import Plan
 from analyses.sentences import interval, pocket_banner
+from analyses.summaries import summary_of
 from figures.rows import records, select
-from tl_geometry.runs import Run, versions
+from tl_geometry.runs import Run
 
 if TYPE_CHECKING:
     from analyses.cross_architecture.experiment import Measured
@@ -40,27 +41,24 @@ def summarize(
 ) -> dict[str, Any]:
     """JSON-ready; nothing in it depends on the machine except versions and seconds."""
     checks = {r.name: software_checks(r) for r in found.models}
-    return {
-        "analysis": "cross_architecture",
-        "run": record.folder.name,
-        "key": plan.spec.key,
-        "banner": pocket_banner(model.spec for model in plan.models),
-        "headline": headline(tables),
-        "counts": {
+    return summary_of(
+        plan.spec,
+        record.folder.name,
+        banner=pocket_banner(model.spec for model in plan.models),
+        headline=headline(tables),
+        counts={
             "models attempted": len(plan.models),
             "models measured": len(found.models),
             "missing": len(plan.models) - len(found.models),
             "pairs a model": plan.n_pairs,
             "texts a model": {r.name: len(r.texts) for r in found.models},
         },
-        "layers": {r.name: dict(r.roles) for r in found.models},
-        "window": plan.config.window,
-        "software_checks": checks,
-        "cannot_say": list(CANNOT_SAY),
-        "spec": plan.spec.as_dict(),
-        "versions": versions(),
-        "seconds": round(seconds, 1),
-    }
+        layers={r.name: dict(r.roles) for r in found.models},
+        window=plan.config.window,
+        software_checks=checks,
+        cannot_say=CANNOT_SAY,
+        seconds=seconds,
+    )
 
 
 def headline(tables: Mapping[str, pd.DataFrame]) -> list[str]:

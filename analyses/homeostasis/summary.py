@@ -11,10 +11,11 @@ from analyses.homeostasis.conditions import CHECKS
 from analyses.homeostasis.plan import Plan
 from analyses.homeostasis.resampler import Resampler, couples
 from analyses.sentences import interval, pocket_banner
+from analyses.summaries import summary_of
 from tl_geometry.bootstrap import Interval
 from tl_geometry.catalogue import is_pocket
 from tl_geometry.resampling import mean_of
-from tl_geometry.runs import Run, versions
+from tl_geometry.runs import Run
 
 CANNOT_SAY = (
     "R_V read at the patched layer is an identity: donor's late PR over target's early PR. It "
@@ -42,37 +43,34 @@ def summarize(
 ) -> dict[str, Any]:
     """JSON-ready; nothing in it depends on the machine except versions and seconds."""
     setup, missing = plan.setup, tables["missing"]
-    return {
-        "analysis": "homeostasis",
-        "run": record.folder.name,
-        "key": plan.spec.key,
-        "model": {
+    return summary_of(
+        plan.spec,
+        record.folder.name,
+        model={
             **plan.spec.as_dict()["model"],
             "family": plan.model.family,
             "pocket": is_pocket(plan.model),
             "parameters": plan.size.parameters,
         },
-        "banner": pocket_banner([plan.model]),
-        "headline": headline(tables, natural_gap(tables["pairs"], plan)),
-        "counts": {
+        banner=pocket_banner([plan.model]),
+        headline=headline(tables, natural_gap(tables["pairs"], plan)),
+        counts={
             "attempted": plan.n_pairs,
             "measured": len(tables["pairs"]),
             "missing": plan.n_pairs - len(tables["pairs"]),
             "prompts_left_out": list(missing["what"]).count("prompt"),
         },
-        "layers": {
+        layers={
             "patch": setup.patch_layer,
             "early": setup.early_layer,
             "n_layers": plan.size.n_layers,
         },
-        "window": setup.window,
-        "software_checks": software_checks(tables["layers"]),
-        "cannot_say": list(CANNOT_SAY),
-        "spec": plan.spec.as_dict(),
-        "versions": versions(),
-        "batch_size": max(map(len, record.plan["batches"])),
-        "seconds": round(seconds, 1),
-    }
+        window=setup.window,
+        software_checks=software_checks(tables["layers"]),
+        cannot_say=CANNOT_SAY,
+        batch_size=max(map(len, record.plan["batches"])),
+        seconds=seconds,
+    )
 
 
 def natural_gap(pairs: pd.DataFrame, plan: Plan) -> Interval:

@@ -8,9 +8,10 @@ import pandas as pd
 from analyses.model_diff.calibrate_plan import CalibratePlan
 from analyses.model_diff.calibrate_tables import REFERENCE
 from analyses.sentences import interval, pocket_banner
+from analyses.summaries import summary_of
 from figures.rows import absent, records, select, values_of
 from tl_geometry.judges.calibration import report_of
-from tl_geometry.runs import Run, versions
+from tl_geometry.runs import Run
 
 CANNOT_SAY = (
     "The reference is a rule that knows the embedded world's grammar. It says 0 or 100 of a trait: "
@@ -41,21 +42,18 @@ def summarize(
     seconds: float,
 ) -> dict[str, Any]:
     """JSON-ready; nothing in it depends on the machine except versions and seconds."""
-    return {
-        "analysis": "model_diff",
-        "run": record.folder.name,
-        "key": plan.spec.key,
-        "judge": judge,
-        "banner": pocket_banner(
+    return summary_of(
+        plan.spec,
+        record.folder.name,
+        judge=judge,
+        banner=pocket_banner(
             m.spec for m in (plan.extraction.pair.base, plan.extraction.pair.instruct)
         ),
-        "headline": list(headline(plan, tables)),
-        "counts": {"responses": len(tables["ratings"]), "missing": len(tables["missing"])},
-        "cannot_say": list(CANNOT_SAY),
-        "spec": plan.spec.as_dict(),
-        "versions": versions(),
-        "seconds": round(seconds, 1),
-    }
+        headline=headline(plan, tables),
+        counts={"responses": len(tables["ratings"]), "missing": len(tables["missing"])},
+        cannot_say=CANNOT_SAY,
+        seconds=seconds,
+    )
 
 
 def headline(plan: CalibratePlan, tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:

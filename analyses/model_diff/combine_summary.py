@@ -7,8 +7,9 @@ import pandas as pd
 
 from analyses.model_diff.combine_plan import CombinePlan
 from analyses.sentences import interval, pocket_banner
+from analyses.summaries import summary_of
 from figures.rows import count, records, select
-from tl_geometry.runs import Run, versions
+from tl_geometry.runs import Run
 
 CANNOT_SAY = (
     "Strategy 3 is Strategy 1 or 2 under another name: the plan asks for it, and it is one "
@@ -31,23 +32,20 @@ def summarize(
     *,
     seconds: float,
 ) -> dict[str, Any]:
-    return {
-        "analysis": "model_diff",
-        "run": record.folder.name,
-        "key": plan.spec.key,
-        "judge": judge,
-        "banner": pocket_banner([plan.steer.extraction.pair.instruct.spec]),
-        "headline": list(headline(plan, tables)),
-        "counts": {
+    return summary_of(
+        plan.spec,
+        record.folder.name,
+        judge=judge,
+        banner=pocket_banner([plan.steer.extraction.pair.instruct.spec]),
+        headline=headline(plan, tables),
+        counts={
             "conditions searched": len(tables["combined_doses"]),
             "test questions": len(plan.steer.test),
             "missing": len(tables["missing"]),
         },
-        "cannot_say": list(CANNOT_SAY),
-        "spec": plan.spec.as_dict(),
-        "versions": versions(),
-        "seconds": round(seconds, 1),
-    }
+        cannot_say=CANNOT_SAY,
+        seconds=seconds,
+    )
 
 
 def headline(plan: CombinePlan, tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:

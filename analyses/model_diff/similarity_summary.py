@@ -11,9 +11,10 @@ from analyses.model_diff.similarity_plan import SimilarityPlan
 from analyses.model_diff.similarity_tables import GAP, OVER
 from analyses.model_diff.similarity_transfer import Found, read_from
 from analyses.sentences import interval, pocket_banner
+from analyses.summaries import summary_of
 from figures.rows import absent, records, select, values_of
 from figures.style import decimal
-from tl_geometry.runs import Run, versions
+from tl_geometry.runs import Run
 
 Tables = Mapping[str, pd.DataFrame]
 FEW_LAYERS = "exploratory: layers are few, and neighbours are alike"
@@ -45,25 +46,22 @@ def summarize(
     """JSON-ready; nothing in it depends on the machine except versions and seconds."""
     missing = tables["missing"]
     unanswered = select(missing, what="response") if len(missing) else missing
-    return {
-        "analysis": "model_diff",
-        "run": record.folder.name,
-        "key": plan.spec.key,
-        "read_from": read_from(tables["transfer"], weights),
-        "banner": pocket_banner(m.spec for m in (plan.pair.base, plan.pair.instruct)),
-        "headline": list(headline(plan, tables)),
-        "counts": {
+    return summary_of(
+        plan.spec,
+        record.folder.name,
+        read_from=read_from(tables["transfer"], weights),
+        banner=pocket_banner(m.spec for m in (plan.pair.base, plan.pair.instruct)),
+        headline=headline(plan, tables),
+        counts={
             "prompts": len(tables["replayed"]),
             "positions": len(values_of(tables["positions"], "position")),
             # Curves of steps that were not run are named in `missing`; nothing failed there.
             "curves of other steps not there": len(missing) - len(unanswered),
             "missing": len(unanswered),
         },
-        "cannot_say": list(CANNOT_SAY),
-        "spec": plan.spec.as_dict(),
-        "versions": versions(),
-        "seconds": round(seconds, 1),
-    }
+        cannot_say=CANNOT_SAY,
+        seconds=seconds,
+    )
 
 
 def headline(plan: SimilarityPlan, tables: Tables) -> Iterator[str]:

@@ -13,8 +13,8 @@ from analyses.model_diff.steer_hypotheses import (
 )
 from analyses.model_diff.steering import Steering
 from analyses.sentences import interval, pocket_banner
+from analyses.summaries import summary_of
 from figures.rows import absent, records, select, values_of
-from tl_geometry.runs import versions
 
 WANTED = 30.0
 NO_CHOICE = "open: none works on validation questions"
@@ -45,24 +45,21 @@ def summarize(
     steering: Steering, tables: Mapping[str, pd.DataFrame], *, seconds: float
 ) -> dict[str, Any]:
     plan, record = steering.plan, steering.record
-    return {
-        "analysis": "model_diff",
-        "run": record.folder.name,
-        "key": plan.spec.key,
-        "judge": steering.judge.fingerprint,
-        "banner": pocket_banner([plan.extraction.pair.instruct.spec]),
-        "headline": list(headline(steering, tables)),
-        "counts": {
+    return summary_of(
+        plan.spec,
+        record.folder.name,
+        judge=steering.judge.fingerprint,
+        banner=pocket_banner([plan.extraction.pair.instruct.spec]),
+        headline=headline(steering, tables),
+        counts={
             "conditions": len(tables["doses"]),
             "validation questions": len(plan.validation),
             "test questions": len(plan.test),
             "missing": len(tables["missing"]),
         },
-        "cannot_say": list(CANNOT_SAY),
-        "spec": plan.spec.as_dict(),
-        "versions": versions(),
-        "seconds": round(seconds, 1),
-    }
+        cannot_say=CANNOT_SAY,
+        seconds=seconds,
+    )
 
 
 def headline(steering: Steering, tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:

@@ -7,9 +7,10 @@ import pandas as pd
 
 from analyses.model_diff.plan import Plan
 from analyses.sentences import interval, pocket_banner
+from analyses.summaries import summary_of
 from figures.model_diff.vectors import alike
 from figures.rows import absent, records, select
-from tl_geometry.runs import Run, versions
+from tl_geometry.runs import Run
 
 CANNOT_SAY = (
     "Sources differ in three things at once: how the trait is elicited (system prompts, "
@@ -33,22 +34,19 @@ def summarize(
     plan: Plan, tables: Mapping[str, pd.DataFrame], record: Run, *, seconds: float
 ) -> dict[str, Any]:
     """JSON-ready; nothing in it depends on the machine except versions and seconds."""
-    return {
-        "analysis": "model_diff",
-        "run": record.folder.name,
-        "key": plan.spec.key,
-        "banner": pocket_banner(m.spec for m in (plan.pair.base, plan.pair.instruct)),
-        "headline": list(headline(plan, tables)),
-        "counts": {
+    return summary_of(
+        plan.spec,
+        record.folder.name,
+        banner=pocket_banner(m.spec for m in (plan.pair.base, plan.pair.instruct)),
+        headline=headline(plan, tables),
+        counts={
             "vector sets": len(vector_sets(tables["vectors"])),
             "responses": sum(tables["responses"]["n"].tolist()),
             "missing": len(tables["missing"]),
         },
-        "cannot_say": list(CANNOT_SAY),
-        "spec": plan.spec.as_dict(),
-        "versions": versions(),
-        "seconds": round(seconds, 1),
-    }
+        cannot_say=CANNOT_SAY,
+        seconds=seconds,
+    )
 
 
 def vector_sets(table: pd.DataFrame) -> list[tuple[str, str, str]]:

@@ -10,8 +10,9 @@ from analyses.model_diff.weights_plan import WeightsPlan
 from analyses.model_diff.weights_sentences import aligned, applied, directions, energy, over
 from analyses.model_diff.weights_tables import APPLIED, MEAN_COLUMN
 from analyses.sentences import interval, pocket_banner
+from analyses.summaries import summary_of
 from figures.rows import absent, records, select
-from tl_geometry.runs import Run, versions
+from tl_geometry.runs import Run
 
 CANNOT_SAY = (
     "The mean column is ΔW applied to an input of ones, which no activation is; the basis of heads "
@@ -40,22 +41,19 @@ def summarize(
     plan: WeightsPlan, tables: Mapping[str, pd.DataFrame], record: Run, *, seconds: float
 ) -> dict[str, Any]:
     """JSON-ready; nothing in it depends on the machine except versions and seconds."""
-    return {
-        "analysis": "model_diff",
-        "run": record.folder.name,
-        "key": plan.spec.key,
-        "banner": pocket_banner(model.spec for model in plan.models),
-        "headline": list(headline(plan, tables)),
-        "counts": {
+    return summary_of(
+        plan.spec,
+        record.folder.name,
+        banner=pocket_banner(model.spec for model in plan.models),
+        headline=headline(plan, tables),
+        counts={
             "components": len(tables["norms"]),
             "directions": len(tables["directions"]),
             "missing": len(tables["missing"]),
         },
-        "cannot_say": list(CANNOT_SAY),
-        "spec": plan.spec.as_dict(),
-        "versions": versions(),
-        "seconds": round(seconds, 1),
-    }
+        cannot_say=CANNOT_SAY,
+        seconds=seconds,
+    )
 
 
 def headline(plan: WeightsPlan, tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:

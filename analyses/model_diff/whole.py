@@ -19,8 +19,9 @@ from analyses.model_diff.whole_config import Whole
 from analyses.requested import dtype_name
 from analyses.results import Results
 from analyses.sentences import pocket_banner
+from analyses.summaries import summary_of
 from figures.rows import records
-from tl_geometry.runs import Spec, open_run, run_folder, run_name, versions
+from tl_geometry.runs import Spec, open_run, run_folder, run_name
 
 log = logging.getLogger(__name__)
 VERSION = 1
@@ -155,22 +156,19 @@ def _summary(
 ) -> dict[str, Any]:
     answers = [row["answer"] for row in records(tables["hypotheses"])]
     reports = [f"{phase}: ../{results.folder.name}/report.html" for phase, results in done.items()]
-    return {
-        "analysis": ANALYSIS,
-        "run": plan.folder.name,
-        "key": plan.spec.key,
-        "banner": pocket_banner(m.spec for m in (plan.pair.base, plan.pair.instruct)),
-        "headline": [*answers, "Reports of the phases: " + "; ".join(reports) + "."],
+    return summary_of(
+        plan.spec,
+        plan.folder.name,
+        banner=pocket_banner(m.spec for m in (plan.pair.base, plan.pair.instruct)),
+        headline=[*answers, "Reports of the phases: " + "; ".join(reports) + "."],
         # What a phase only names, such as a trait that was not steered, is not its failure.
-        "counts": {
+        counts={
             "phases": len(done),
             "missing": sum(r.summary["counts"]["missing"] for r in done.values()),
         },
-        "cannot_say": list(CANNOT_SAY),
-        "spec": plan.spec.as_dict(),
-        "versions": versions(),
-        "seconds": round(seconds, 1),
-    }
+        cannot_say=CANNOT_SAY,
+        seconds=seconds,
+    )
 
 
 def checkpoint(tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:

@@ -8,8 +8,9 @@ import pandas as pd
 from analyses.refusal.plan import Plan
 from analyses.refusal.sentences import headline
 from analyses.sentences import pocket_banner
+from analyses.summaries import summary_of
 from figures.rows import select
-from tl_geometry.runs import Run, versions
+from tl_geometry.runs import Run
 
 UNVERIFIED = "This run was started without a passed verification of COSMIC (--skip-verification)."
 CANNOT_SAY = (
@@ -33,20 +34,17 @@ def summarize(
     if plan.config.skip_verification:
         banner.append(UNVERIFIED)
     failed = select(tables["missing"], what="model")
-    return {
-        "analysis": "refusal",
-        "run": record.folder.name,
-        "key": plan.spec.key,
-        "banner": " ".join(filter(None, banner)) or None,
-        "headline": headline(tables, plan),
-        "counts": {
+    return summary_of(
+        plan.spec,
+        record.folder.name,
+        banner=" ".join(filter(None, banner)) or None,
+        headline=headline(tables, plan),
+        counts={
             "models attempted": len(plan.models),
             "models measured": len(plan.models) - len(failed),
             "missing": len(failed),
             "test prompts": plan.config.n_test,
         },
-        "cannot_say": list(CANNOT_SAY),
-        "spec": plan.spec.as_dict(),
-        "versions": versions(),
-        "seconds": round(seconds, 1),
-    }
+        cannot_say=CANNOT_SAY,
+        seconds=seconds,
+    )
