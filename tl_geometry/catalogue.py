@@ -166,8 +166,9 @@ def empty_model(spec: ModelSpec, *, trust_remote_code: bool = False) -> Any:
         return AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
 
 
+@lru_cache
 def size_of(spec: ModelSpec, *, trust_remote_code: bool = False) -> ModelSize:
-    """ValueError where the configuration cannot be read."""
+    """ValueError where the configuration cannot be read. Read once a process: a plan asks often."""
     empty = empty_model(spec, trust_remote_code=trust_remote_code)
     config = empty.config
     text = config.get_text_config()

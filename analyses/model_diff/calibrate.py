@@ -56,9 +56,7 @@ def judge_of(plan: CalibratePlan) -> TraitJudge | RubricJudge:
     """Raises what loading or reaching the judge raises."""
     config = plan.config
     assert config.judge_model is not None
-    if config.judge_url:
-        return rubric_judge(config.judge_model, config.judge_url)
-    return rubric_judge(config.judge_model, device=config.device)
+    return rubric_judge(config.judge_model, config.judge_url, device=config.device)
 
 
 def answers_of(plan: CalibratePlan) -> list[Answer]:

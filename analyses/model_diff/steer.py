@@ -6,10 +6,12 @@ import time
 from analyses.model_diff.experiment import run as extract
 from analyses.model_diff.steer_config import Steer
 from analyses.model_diff.steer_exported import export
+from analyses.model_diff.steer_judge import judge_of
 from analyses.model_diff.steer_plan import make_steer_plan
 from analyses.model_diff.steer_summary import summarize
-from analyses.model_diff.steer_tables import Tested, chosen_of, steer_tables, wanted
-from analyses.model_diff.steering import Steering, judge_of
+from analyses.model_diff.steer_tables import chosen_of, steer_tables, wanted
+from analyses.model_diff.steer_tested import Tested
+from analyses.model_diff.steering import Steering
 from analyses.requested import load
 from analyses.results import Results
 from tl_geometry.runs import open_run, state

@@ -17,13 +17,9 @@ def judge_of(plan: SteerPlan, model: Model) -> TraitJudge:
     config = plan.config
     if config.judge_model is None:
         return _pocket_rule(plan, model)
-    from tl_geometry.judges.local_numbers import local_number_judge
-    from tl_geometry.judges.server_numbers import server_number_judge
-    from tl_geometry.judges.trait_scores import RubricJudge
+    from tl_geometry.judges.rubric_judge import rubric_judge
 
-    if config.judge_url:
-        return RubricJudge(server_number_judge(config.judge_model, config.judge_url))  # pyright: ignore[reportReturnType] # its fingerprint is cached
-    return RubricJudge(local_number_judge(config.judge_model))  # pyright: ignore[reportReturnType] # its fingerprint is cached
+    return rubric_judge(config.judge_model, config.judge_url, device=config.device)  # pyright: ignore[reportReturnType] # its fingerprint is cached
 
 
 def _pocket_rule(plan: SteerPlan, model: Model) -> TraitJudge:

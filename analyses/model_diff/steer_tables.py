@@ -15,10 +15,8 @@ from analyses.model_diff.steer_search import (
     first_incoherent,
     front,
 )
-from analyses.model_diff.steer_tested import Row as Row
-from analyses.model_diff.steer_tested import Tested as Tested
-from analyses.model_diff.steer_tested import beside as beside
-from analyses.model_diff.steer_vectors import is_control as is_control
+from analyses.model_diff.steer_tested import Row, Tested, beside
+from analyses.model_diff.steer_vectors import is_control
 from analyses.model_diff.steering import NONE, UNSTEERED, Steering
 from analyses.model_diff.vectors import RANDOM, SHUFFLED
 from tl_geometry.statistics import benjamini_hochberg

@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from analyses.model_diff.steer_judge import judge_of as judge_of
 from analyses.model_diff.steer_plan import SteerPlan
 from analyses.model_diff.steer_search import (
     Condition,

@@ -180,8 +180,8 @@ def test_answers_that_show_the_trait_are_coherent_to_the_judge(run: Path) -> Non
     """What the model itself says under the trait's system prompts is a priori unlikely without
     them; a judge that called it incoherent could see no trait in steered answers."""
     from analyses.model_diff.steer_config import Steer
+    from analyses.model_diff.steer_judge import judge_of
     from analyses.model_diff.steer_plan import make_steer_plan
-    from analyses.model_diff.steering import judge_of
     from tl_geometry.conditions import Condition, answers
     from tl_geometry.generation import decode
     from tl_geometry.models import load_model
