@@ -131,8 +131,14 @@ def decode(model: Model, ids: Int[Tensor, "batch new"] | Sequence[Sequence[int]]
 
     Ids are never made from this text again: decoding loses where one token ended.
     """
+    texts = model.tokenizer.batch_decode(without_ends(model, ids), skip_special_tokens=True)
+    return [text.strip() for text in texts]
+
+
+def without_ends(
+    model: Model, ids: Int[Tensor, "batch new"] | Sequence[Sequence[int]]
+) -> list[list[int]]:
+    """New ids up to the token that ended each answer, which is no part of it."""
     rows = ids.tolist() if isinstance(ids, Tensor) else [list(row) for row in ids]
     ends = stop_ids(model)
-    cut = [row[: next((k for k, i in enumerate(row) if i in ends), len(row))] for row in rows]
-    texts = model.tokenizer.batch_decode(cut, skip_special_tokens=True)
-    return [text.strip() for text in texts]
+    return [row[: next((k for k, i in enumerate(row) if i in ends), len(row))] for row in rows]

@@ -50,8 +50,10 @@ def _config(config: Config) -> int:
 def _dry_run(config: Config) -> int:
     from analyses.alignment_quality.cost import cost
     from analyses.alignment_quality.plan import folder_of, make_plan
+    from analyses.alignment_quality.reference import reference_of
 
     plan = make_plan(config)
+    reference_of(plan)  # a scale that cannot be had is told before anything is run
     return dry_run(folder_of(plan), plan.models, partial(cost, plan))
 
 

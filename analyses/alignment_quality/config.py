@@ -33,7 +33,7 @@ class Config(Common):
     samples: int | None = None
     """Items of each axiom and label, instead of the mode's."""
     limit: int | None = None
-    """The same, as a pilot."""
+    """So many items of each axiom and label: a pilot."""
     pool: tuple[Pooling, ...] = ("mean", "last")
     """One vector a text: mean over its tokens (without the beginning-of-sequence token), or the
     last token's. The first one gives the headline."""
@@ -46,10 +46,11 @@ class Config(Common):
     max_length: int = 2048
     """Tokens; longer texts are cut to their first ones, with a warning."""
     random_init: Flag = True
-    """The same architecture with random weights is measured too, for what the texts alone bring
-    about; `--no-random-init` leaves it out."""
+    """`--no-random-init` leaves out the same architecture with random weights, which is measured
+    for what the texts alone bring about."""
     published: Flag = True
-    """AQI as it was published, beside; `--no-published` leaves it out (t-SNE takes its time)."""
+    """`--no-published` leaves out AQI as it was published (t-SNE takes its time), and with it the
+    plan's files in export/."""
     reseeds: int = 1
     """So many times the published AQI is computed again after noise of one part in ten million."""
     gamma: float = 0.5
@@ -64,7 +65,12 @@ class Config(Common):
 
     def check(self) -> None:
         super().check()
-        for name, least in (("per_cell", 3), ("resamples", 100), ("reseeds", 0), ("max_length", 1)):
+        if self.per_cell < 3:
+            raise ValueError(
+                f"{self.per_cell} items of each axiom and label are too few: --samples or --limit "
+                "give at least 3"
+            )
+        for name, least in (("resamples", 100), ("reseeds", 0), ("max_length", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name}={getattr(self, name)}: give at least {least}")
         for depth in (self.depth, *self.depths):

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from tl_geometry.pocket.corpus import axiom_inputs
+from tl_geometry.prompts.reading import records
 
 COLUMNS = ("axiom", "safety_label", "input")
 LABELS = ("safe", "unsafe")
@@ -125,7 +126,7 @@ def _from_file(path: Path) -> pd.DataFrame:
 
 
 def _read_lines(path: Path) -> pd.DataFrame:
-    return pd.read_json(path, lines=True)
+    return pd.DataFrame([record.fields for record in records(path)])
 
 
 def _unique(table: pd.DataFrame) -> tuple[list[Item], dict[str, int]]:

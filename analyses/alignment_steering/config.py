@@ -41,11 +41,11 @@ class Paired(Common):
     seed: int = 0
     """Chooses pairs, resamples and random vectors."""
     svd: Flag = True
-    """Take a principal component of the centred differences too."""
+    """`--no-svd` leaves out the vector from a principal component of the centred differences."""
     svd_component: int = 3
-    """Which one, counted from 0: the fourth, as published."""
+    """Which component that is, counted from 0: the fourth, as published."""
     cache: Flag = True
-    """Keep hidden states in the run's folder."""
+    """`--no-cache` keeps no hidden states in the run's folder."""
     resamples: int = 10_000
     """Bootstrap resamples."""
     preset: str | None = None

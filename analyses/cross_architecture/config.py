@@ -28,8 +28,8 @@ class Config(Common):
     search_depths: tuple[float, float] = (0.5, 0.95)
     """Depths between which patches are compared."""
     random_init: Flag = True
-    """The same architecture with random weights is measured too, for what the texts alone bring
-    about; `--no-random-init` leaves it out."""
+    """`--no-random-init` leaves out the same architecture with random weights, which is measured
+    for what the texts alone bring about."""
     resamples: int = 10_000
     """Bootstrap resamples and permutations."""
     preset: str | None = None

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from analyses.model_diff.combining import STRATEGIES, TWO_LAYERS, Combining
+from analyses.model_diff.combining import STRATEGIES, Combining, is_ensemble
 from analyses.model_diff.steer_config import Steer
 from analyses.model_diff.steer_hypotheses import verdict
 from analyses.model_diff.steer_search import Condition, Scores, best
@@ -82,7 +82,7 @@ def _configurations(compared: Compared) -> Iterator[Row]:
             "layers": _layers(combining, condition),
             "tokens": _tokens(combining, condition),
             "dose": condition.dose,
-            "dose_of": "share of own best doses" if _both(condition) else "residual length",
+            "dose_of": "share of own best doses" if is_ensemble(condition) else "residual length",
             "test_trait": float(tested.values(condition, "trait").mean()),
             "test_coherence": float(tested.values(condition, "coherence").mean()),
             "note": _note(compared, name),
@@ -92,19 +92,15 @@ def _configurations(compared: Compared) -> Iterator[Row]:
 
 
 def _layers(combining: Combining, condition: Condition) -> str:
-    if not _both(condition):
+    if not is_ensemble(condition):
         return str(condition.place.layer)
     return "+".join(str(combining.layer(source)) for source in combining.singles)
 
 
 def _tokens(combining: Combining, condition: Condition) -> str:
-    if not _both(condition):
+    if not is_ensemble(condition):
         return condition.place.steered
     return "+".join(single.condition.place.steered for single in combining.singles.values())
-
-
-def _both(condition: Condition) -> bool:
-    return condition.place.layer == TWO_LAYERS
 
 
 def _note(compared: Compared, name: str) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from analyses.model_diff.combine_plan import CombinePlan
-from analyses.model_diff.steer_search import Condition, Place, Score, bisected, climbed
+from analyses.model_diff.steer_search import Condition, Place, Score
 from analyses.model_diff.steer_vectors import Stack, further_random, unit_vectors
 from analyses.model_diff.steering import UNSTEERED, Steering
 from analyses.model_diff.vectors import RANDOM
@@ -21,16 +21,17 @@ from tl_geometry.conditions import Condition as Steered
 INSTRUCTION, NATURAL = "instruction", "natural"
 SUM, ENSEMBLE = "both sum", "both ensemble"
 OWN = "vector"
-TWO_LAYERS = -1
-"""The ensemble stands at two layers, and in no row at one of them."""
-ENSEMBLE_PLACE = Place(f"{ENSEMBLE} {OWN}", TWO_LAYERS)
-"""Its vectors go to the tokens that each was chosen on."""
 STRATEGIES: Mapping[str, str] = {
     "Strategy 1": "sum at the natural vector's best layer",
     "Strategy 2": "sum at the instruction vector's best layer",
     "Strategy 3": "sum at the layer of the better of the two",
     "Strategy 4": "ensemble, each at its own layer",
 }
+
+
+def is_ensemble(condition: Condition) -> bool:
+    """Of the vectors themselves, or of random ones in their stead."""
+    return condition.place.set.startswith(f"{ENSEMBLE} ")
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,12 @@ class Combining(Steering):
     @property
     def places(self) -> list[Place]:
         sums = dict.fromkeys([self._sum_at(NATURAL), self._sum_at(INSTRUCTION)])
-        return [*sums, ENSEMBLE_PLACE]
+        return [*sums, self.ensemble]
+
+    @property
+    def ensemble(self) -> Place:
+        """Named by the instruction vector's layer; each vector goes to its own layer and tokens."""
+        return Place(f"{ENSEMBLE} {OWN}", self.layer(INSTRUCTION))
 
     def _sum_at(self, source: str) -> Place:
         """Where the source's own best vector is added, and to the same tokens."""
@@ -107,27 +113,20 @@ class Combining(Steering):
     def place_of(self, strategy: str) -> Place:
         """Strategy 3 is one of the first two under another name."""
         if strategy == "Strategy 4":
-            return ENSEMBLE_PLACE
+            return self.ensemble
         source = {"Strategy 1": NATURAL, "Strategy 2": INSTRUCTION}.get(strategy, self.better)
         return self._sum_at(source)
 
     def searched(self) -> dict[Condition, Score]:
         """As `steer` searches a place, on validation questions: doses of sums, shares of the
         ensemble."""
-        config, shares = self.combination.config, self.combination.config.shares
+        config = self.combination.config
         *sums, ensemble = self.places
-        found = self.scored([UNSTEERED], "validation")
-        for k in range(max(len(set(config.doses)), len(set(shares)))):
-            asked = climbed(sums, found, config.doses, config.coherence)
-            asked += climbed([ensemble], found, shares, config.coherence)
-            found |= self.scored(asked, "validation", f"dose {k + 1}")
-        for k in range(config.bisections):
-            asked = bisected(self.places, found, config.coherence)
-            found |= self.scored(asked, "validation", f"bisection {k + 1}")
-        return found
+        grids = [(sums, config.doses), ([ensemble], config.shares)]
+        return self._climbed(self.scored([UNSTEERED], "validation"), grids, config)
 
     def _steered(self, condition: Condition) -> Steered:
-        if condition.place.layer != TWO_LAYERS:
+        if not is_ensemble(condition):
             return super()._steered(condition)
         instruction, natural = self.pairs[condition.place.set.rpartition(" ")[2]]
         first = self._part(INSTRUCTION, instruction, condition.dose)

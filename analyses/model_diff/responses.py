@@ -9,8 +9,7 @@ import torch
 from analyses.model_diff.config import Extract
 from analyses.model_diff.plan import Source
 from analyses.work import Result, work_off
-from tl_geometry.conditions import to_their_ends
-from tl_geometry.generation import decode, generate, stop_ids
+from tl_geometry.generation import decode, generate, without_ends
 from tl_geometry.models import Model
 from tl_geometry.pocket.splits import digest
 from tl_geometry.prompts.trait_files import Scenario
@@ -95,9 +94,7 @@ def _answers(
         temperature=config.temperature,
         generator=generator,
     )
-    ends = stop_ids(model)
-    for one, prompt, ids in zip(batch, prompts, to_their_ends(model, new), strict=True):
-        said = ids[:-1] if ids and ids[-1] in ends else ids  # the end is no part of the response
+    for one, prompt, said in zip(batch, prompts, without_ends(model, new), strict=True):
         yield {
             "status": "ok",
             "reason": "",

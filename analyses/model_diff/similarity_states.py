@@ -9,14 +9,14 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from safetensors import safe_open
 from torch import Tensor
 
 from analyses.model_diff.plan import Variant
 from analyses.model_diff.similarity_plan import Prompt, SimilarityPlan
 from analyses.work import work_off
-from tl_geometry.conditions import to_their_ends
-from tl_geometry.generation import decode, generate, stop_ids
+from tl_geometry.generation import decode, generate, without_ends
 from tl_geometry.model_delta import row_cosines
 from tl_geometry.models import Model
 from tl_geometry.response_states import ResponseStates, covered, response_states
@@ -98,7 +98,7 @@ class Replay:
         def measure(batch: Sequence[Prompt]) -> list[Row]:
             asked = encode_requests(model, [prompt.text for prompt in batch])
             most = self.plan.config.new_tokens
-            new = to_their_ends(model, generate(model, pad(model, asked), max_new_tokens=most))
+            new = generate(model, pad(model, asked), max_new_tokens=most)
             return list(_responses(model, asked, new))
 
         self._work(model, "instruct", "response", self.plan.prompts, measure)
@@ -179,11 +179,9 @@ class Replay:
 
 
 def _responses(
-    model: Model, asked: Sequence[Sequence[int]], new: Sequence[Sequence[int]]
+    model: Model, asked: Sequence[Sequence[int]], new: Int[Tensor, "row token"]
 ) -> Iterator[Row]:
-    ends = stop_ids(model)
-    for prompt, ids in zip(asked, new, strict=True):
-        said = list(ids[:-1] if ids and ids[-1] in ends else ids)  # the end is no part of it
+    for prompt, said in zip(asked, without_ends(model, new), strict=True):
         yield {
             "status": "ok",
             "reason": "",

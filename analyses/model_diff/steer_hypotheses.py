@@ -78,7 +78,7 @@ def gated(row: Row, coherence: float, said: str) -> Row:
     if row["picked_by_tie"] != NEITHER:
         return {"verdict": NONE_WORKS, "reason": ""}
     ends = {side: row[f"coherence_{side}"] for side in ("a", "b")}
-    if fallen := [f"{row[side]} at {end:.0f}" for side, end in ends.items() if end < coherence]:
+    if fallen := [f"{row[side]} at {end:.1f}" for side, end in ends.items() if end < coherence]:
         return {"verdict": "undecided", "reason": f"incoherent on test: {', '.join(fallen)}"}
     return {"verdict": said, "reason": ""}
 

@@ -4,6 +4,7 @@ import torch
 
 from analyses.model_diff.steer_plan import SteerPlan
 from tl_geometry.conditions import Condition, answers
+from tl_geometry.generation import without_ends
 from tl_geometry.judges.trait_scores import TraitJudge
 from tl_geometry.models import Model
 from tl_geometry.tokens import encode_requests
@@ -23,6 +24,7 @@ def judge_of(plan: SteerPlan, model: Model) -> TraitJudge:
 
 
 def _pocket_rule(plan: SteerPlan, model: Model) -> TraitJudge:
+    """The band is of what is judged: answers without the token that ended them."""
     from tl_geometry.judges.pocket_rule import PocketRule, Unsteered
     from tl_geometry.judges.quality import nll_band
     from tl_geometry.likelihood import answer_nll
@@ -30,6 +32,7 @@ def _pocket_rule(plan: SteerPlan, model: Model) -> TraitJudge:
     with torch.inference_mode():
         ids = encode_requests(model, plan.traits.validation)
         said = answers(model, ids, [Condition()], max_new_tokens=plan.config.new_tokens)[0]
-    band = nll_band(answer_nll(model, ids, said))
+    told = {k: s for k, s in enumerate(without_ends(model, said)) if s}
+    band = nll_band(answer_nll(model, [ids[k] for k in told], list(told.values())))
     name = plan.extraction.pair.instruct.revision
     return PocketRule(Unsteered(model, (round(band[0], 6), round(band[1], 6)), name))  # pyright: ignore[reportReturnType] # its fingerprint is cached

@@ -16,7 +16,7 @@ from tl_geometry.prompts.trait_files import TraitSet
 from tl_geometry.runs import Spec, run_folder, run_name
 from tl_geometry.spans import Span
 
-VERSION = 3
+VERSION = 4
 FIRST, LAST, STRIDE = 0.3, 0.6, 2
 
 

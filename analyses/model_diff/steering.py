@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from analyses.model_diff.steer_config import Steer
 from analyses.model_diff.steer_plan import SteerPlan
 from analyses.model_diff.steer_search import (
     Condition,
@@ -24,7 +25,7 @@ from analyses.model_diff.steer_walk import next_step
 from analyses.work import work_off
 from tl_geometry.conditions import Condition as Steered
 from tl_geometry.conditions import answers
-from tl_geometry.generation import decode, stop_ids
+from tl_geometry.generation import decode, without_ends
 from tl_geometry.judges.number_scores import Rating
 from tl_geometry.judges.trait_scores import TraitJudge
 from tl_geometry.models import Model
@@ -99,11 +100,22 @@ class Steering:
             return found | self.scored(self._coefficients(), "validation", "coefficients")
         if config.search == "walk":
             return self._walked(found)
-        for k in range(len(set(config.doses))):
-            asked = climbed(self.places, found, config.doses, config.coherence)
+        return self._climbed(found, [(self.places, config.doses)], config)
+
+    def _climbed(
+        self,
+        found: dict[Condition, Score],
+        grids: Sequence[tuple[Sequence[Place], Sequence[float]]],
+        config: Steer,
+    ) -> dict[Condition, Score]:
+        """Each group of places up its own grid of doses until answers fall apart; then the gap
+        before that is halved."""
+        for k in range(max(len(set(doses)) for _, doses in grids)):
+            asked = [c for g in grids for c in climbed(g[0], found, g[1], config.coherence)]
             found |= self.scored(asked, "validation", f"dose {k + 1}")
+        places = [place for group, _ in grids for place in group]
         for k in range(config.bisections):
-            asked = bisected(self.places, found, config.coherence)
+            asked = bisected(places, found, config.coherence)
             found |= self.scored(asked, "validation", f"bisection {k + 1}")
         return found
 
@@ -201,8 +213,7 @@ class Steering:
         return rows
 
     def _answers(self, rows: Sequence[Sequence[int]]) -> dict[str, Any]:
-        ends = stop_ids(self.model)
-        cut = [list(ids[:-1]) if ids and ids[-1] in ends else list(ids) for ids in rows]
+        cut = without_ends(self.model, rows)
         texts = decode(self.model, cut)
         found = [{"ids": ids, "text": text} for ids, text in zip(cut, texts, strict=True)]
         return {"status": "ok", "reason": "", "answers": found}

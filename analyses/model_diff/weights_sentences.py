@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from analyses.model_diff.weights_tables import APPLIED
-from figures.rows import records, select, values_of
+from figures.rows import count, records, select, values_of
 
 SIGN = 0.05
 
@@ -20,12 +20,10 @@ def directions(table: pd.DataFrame) -> Iterator[str]:
             continue
         energy, noise = rows["energy"].to_numpy(float), rows["noise"].to_numpy(float)
         out = int((energy > 1.1 * noise).sum())
-        loud = int((rows["p_peak"].to_numpy(float) < SIGN).sum())
         yield (
             f"First singular direction of Δ{str(kind).split()[0]}: {energy.min():.3f} to "
             f"{energy.max():.3f} of the energy, a tenth or more above independent noise in {out} "
-            f"of {len(rows)} layers; in {loud} its words peak above 95 % of random directions "
-            f"(about {SIGN * len(rows):.0f} by chance)."
+            f"of {len(rows)} layers; {_loud(rows)}."
         )
 
 
@@ -34,18 +32,24 @@ def applied(table: pd.DataFrame) -> Iterator[str]:
     rows = select(table, kind=APPLIED, status="ok")
     if rows.empty:
         return
-    norm, loud = rows["norm"].to_numpy(float), rows["p_peak"].to_numpy(float) < SIGN
-    first = records(rows)[0]
+    norm, first = rows["norm"].to_numpy(float), records(rows)[0]
     yield (
         f"Applied to what enters o and down on average over {first['texts']:.0f} responses of "
         f"{first['read_by']}, the change of a layer adds a vector of length {norm.min():.3g} to "
-        f"{norm.max():.3g}; in {int(loud.sum())} of {len(rows)} layers its words peak above 95 % "
-        f"of random directions (about {SIGN * len(rows):.0f} by chance)."
+        f"{norm.max():.3g}; {_loud(rows)}."
+    )
+
+
+def _loud(rows: pd.DataFrame) -> str:
+    loud = count(rows["p_peak"] < SIGN)
+    return (
+        f"in {loud} of {len(rows)} layers its words peak above 95 % of random directions "
+        f"(about {SIGN * len(rows):.0f} by chance)"
     )
 
 
 def aligned(table: pd.DataFrame) -> str:
-    clear = int((table["p_adjusted"].to_numpy(float) < SIGN).sum())
+    clear = count(table["p_adjusted"] < SIGN)
     worst = table.loc[table["cosine"].abs().idxmax()]
     return (
         f"H4, alignment: trait vectors and directions of the change have cosines of at most "
@@ -59,7 +63,7 @@ def over(table: pd.DataFrame) -> Iterator[str]:
     good = select(table, status="ok")
     for kind in values_of(good, "kind"):
         rows = select(good, kind=kind)
-        above = int((rows["p_shifted"].to_numpy(float) < SIGN).sum())
+        above = count(rows["p_shifted"] < SIGN)
         yield (
             f"H4, alignment of {kind}: mean |cosine| with the trait vector of the same layer "
             f"{rows['matched'].min():.3f} to {rows['matched'].max():.3f} (other layers "
@@ -70,7 +74,7 @@ def over(table: pd.DataFrame) -> Iterator[str]:
 
 
 def energy(table: pd.DataFrame) -> str:
-    clear = int((table["p_adjusted"].to_numpy(float) < SIGN).sum())
+    clear = count(table["p_adjusted"] < SIGN)
     ratio = table["share"].to_numpy(float) / table["expected"].to_numpy(float)
     return (
         f"H4, energy: along trait vectors the changes write {np.median(ratio):.2f} times a random "

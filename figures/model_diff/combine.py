@@ -1,6 +1,6 @@
 """Combinations of two sources beside the best vector of one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -21,19 +21,11 @@ def combinations(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     if table.empty:
         reasons = [f"{row['id']}: {row['reason']}" for row in records(tables["missing"])]
         return nothing("No combination was measured", "; ".join(reasons))
-    figure = grid(height=420)
-    level_line(figure, 0.0)
+    figure = _points(420)
     for quantity, (label, colour) in SIDES.items():
         rows = select(table, quantity=quantity)
-        figure.add_scatter(
-            x=[wrap(plain(name), 14) for name in rows["configuration"].tolist()],
-            y=numbers(rows["estimate"]),
-            error_y=bars(rows, colour),
-            mode="markers",
-            marker={"color": colour, "size": 9},
-            name=label,
-        )
-    figure.update_yaxes(title_text="points of the trait rating")
+        _add(figure, [wrap(plain(name), 14) for name in rows["configuration"].tolist()], rows,
+             colour, label)  # fmt: skip
     verdicts = tables["strategies"]
     better = count(verdicts["verdict"] == "higher") if len(verdicts) else 0
     title = (
@@ -55,18 +47,9 @@ def over_single(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     if table.empty:
         return nothing("No strategy was compared", "no strategy had a coherent dose")
     margin = float(table["margin"].iloc[0])
-    figure = grid(height=380)
-    level_line(figure, 0.0)
+    figure = _points(380)
     figure.add_hrect(y0=-margin, y1=margin, fillcolor=GREY, opacity=0.15, line_width=0)
-    figure.add_scatter(
-        x=[str(name) for name in table["strategy"]],
-        y=numbers(table["estimate"]),
-        error_y=bars(table, VERMILLION),
-        mode="markers",
-        marker={"color": VERMILLION, "size": 9},
-        showlegend=False,
-    )
-    figure.update_yaxes(title_text="points of the trait rating")
+    _add(figure, [str(name) for name in table["strategy"]], table, VERMILLION)
     said = ", ".join(f"{row['strategy']} {row['verdict']}" for row in records(table))
     caption = (
         f"Trait on test questions minus that of the {str(table['over'].iloc[0]).lower()}, paired, "
@@ -74,6 +57,23 @@ def over_single(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
         "within which a 90 % interval counts as equivalent."
     )
     return finish(figure, f"Beside the best single vector: {said}", caption)
+
+
+def _points(height: int) -> go.Figure:
+    figure = grid(height=height)
+    level_line(figure, 0.0)
+    figure.update_yaxes(title_text="points of the trait rating")
+    return figure
+
+
+def _add(
+    figure: go.Figure, x: Sequence[str], rows: pd.DataFrame, colour: str, label: str = ""
+) -> None:
+    """Estimates with their intervals; without a label there is no legend."""
+    figure.add_scatter(
+        x=x, y=numbers(rows["estimate"]), error_y=bars(rows, colour), mode="markers",
+        marker={"color": colour, "size": 9}, name=label, showlegend=bool(label),
+    )  # fmt: skip
 
 
 def rows_of(table: pd.DataFrame) -> pd.DataFrame:

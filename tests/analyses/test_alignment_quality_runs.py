@@ -100,6 +100,14 @@ def test_absent_columns_and_files_are_named(tmp_path: Path) -> None:
         load_items("nothing", 9)
 
 
+def test_a_line_that_is_no_json_is_named_by_file_and_number(tmp_path: Path) -> None:
+    path = save_items(tmp_path / "x.jsonl", rows_of(2))
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:2], lines[2][:-5], *lines[3:]]))
+    with pytest.raises(ValueError, match=r"x\.jsonl, line 3: not JSON"):
+        load_items(str(path), 9)
+
+
 # --- the program ----------------------------------------------------------------------------------
 
 
@@ -258,10 +266,11 @@ def test_config_prints_what_would_be_measured(
     ("wrong", "said"),
     [
         (("--layers", "99"), "layer 99 does not exist"),
-        (("--limit", "2"), "give at least 3"),
+        (("--limit", "2"), "2 items of each axiom and label are too few: --samples or --limit"),
         (("--depth", "1"), "outside 0"),
         (("--gamma", "2"), "between 0 and 1"),
         (("--reference", "nowhere"), "is not a finished run"),
+        (("--dry-run", "--reference", "nowhere"), "is not a finished run"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_one_sentence(

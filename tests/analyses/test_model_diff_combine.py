@@ -91,7 +91,8 @@ def test_the_ensemble_is_both_vectors_at_their_own_layers_at_a_share_of_their_do
     edits = LayeredSteering(push, layers, keep_norm=False).edits(batch)
     by_hand = to_their_ends(model, generate(model, batch, max_new_tokens=16, edits=edits))
     rows = [json.loads(line) for line in (run / "answers" / "rows.jsonl").read_text().splitlines()]
-    (row,) = [r for r in rows if r["key"] == "validation|both ensemble vector|-1|0.5"]
+    at = single["instruction"].condition.place.layer
+    (row,) = [r for r in rows if r["key"] == f"validation|both ensemble vector|{at}|0.5"]
     cut = [[t for t in answer if t != ends] for answer in by_hand]
     assert [answer["text"] for answer in row["answers"]] == decode(model, cut)
     assert cut != [[t for t in answer if t != ends] for answer in plain]

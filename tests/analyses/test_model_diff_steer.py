@@ -1,6 +1,7 @@
 """`steer` on an embedded pair: searched and chosen on validation questions, reported on others."""
 
 import json
+import operator
 import shutil
 from pathlib import Path
 from typing import Any
@@ -203,6 +204,29 @@ def test_answers_that_show_the_trait_are_coherent_to_the_judge(run: Path) -> Non
         questions
     )
     assert all((r.value or 0) < 70 for r in judge.coherence(questions, salad))
+
+
+def test_the_band_of_likelihood_is_of_answers_as_they_are_judged(run: Path) -> None:
+    """Without the token that ended them, which is likelier than the words before it."""
+    from analyses.model_diff.steer_config import Steer
+    from analyses.model_diff.steer_judge import judge_of
+    from analyses.model_diff.steer_plan import make_steer_plan
+    from tl_geometry.conditions import Condition, answers
+    from tl_geometry.judges.quality import nll_band
+    from tl_geometry.likelihood import answer_nll
+    from tl_geometry.models import load_model
+    from tl_geometry.tokens import encode_requests
+
+    plan = make_steer_plan(Steer(vectors="v", out=run.parent))
+    model: Any = load_model("pocket-llama")
+    ids = encode_requests(model, plan.traits.validation)
+    ended = answers(model, ids, [Condition()], max_new_tokens=plan.config.new_tokens)[0]
+    judged = [[t for t in answer if t != model.tokenizer.eos_token_id] for answer in ended]
+    assert any(map(operator.ne, judged, ended))
+    bands = [nll_band(answer_nll(model, ids, said)) for said in (judged, ended)]
+    rule: Any = judge_of(plan, model)
+    assert rule.unsteered.band == pytest.approx(bands[0], abs=1e-5)
+    assert rule.unsteered.band != pytest.approx(bands[1], abs=1e-3)
 
 
 def test_coefficients_are_lengths_and_nothing_is_searched(

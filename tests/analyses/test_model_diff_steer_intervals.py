@@ -145,7 +145,7 @@ def test_a_position_where_none_works_or_answers_fell_apart_is_not_compared() -> 
     broken = positions(chosen, scores, rated(ratings, {at(sets[2]): 69.0}))
     assert broken["verdict"].tolist() == ["none works", "undecided", "none works"]
     assert broken["coherence_b"].tolist() == [90, 69, 69]
-    assert broken["reason"][1] == f"incoherent on test: {sets[2]} at 69"
+    assert broken["reason"][1] == f"incoherent on test: {sets[2]} at 69.0"
 
 
 NATURAL, WORSE = "natural response[:15] probe", "natural response[:5] probe"
@@ -192,9 +192,9 @@ def test_hypothesis_1_says_nothing_of_answers_that_fell_apart() -> None:
     assert (over["verdict"], best["verdict"], against["verdict"]) == (
         "higher", "higher", "undecided"
     )  # fmt: skip
-    assert against["reason"] == f"incoherent on test: {INSTRUCTION} at 69"
+    assert against["reason"] == f"incoherent on test: {INSTRUCTION} at 69.0"
     broken = first_hypothesis(RATINGS, dict.fromkeys(beside(at(NATURAL), 3), 30.0))
-    assert broken[0]["reason"] == "incoherent on test: random vectors there at 30"
+    assert broken[0]["reason"] == "incoherent on test: random vectors there at 30.0"
 
 
 def test_hypothesis_1_is_tested_for_each_kind_of_tokens() -> None:

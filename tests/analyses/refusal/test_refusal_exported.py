@@ -1,5 +1,4 @@
 """The plan's result files and W&B runs hold what was measured, under the plan's keys and names."""
-# ruff: noqa: F811 - fixtures that are imported, and asked for by name
 
 import json
 import re
@@ -9,19 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from refusal_runs import (  # noqa: F401 - fixtures are used by name
-    OK,
-    SHARED,
-    Program,
-    begun,
-    checkpoints,
-    cut_within,
-    everything,
-    options_of,
-    program,
-    quick,
-    whole,
-)
+from refusal_runs import OK, SHARED, Program, begun, cut_within, everything, options_of
 from small_runs import frame, rows
 
 from analyses.results import Results

@@ -1,5 +1,4 @@
 """`python -m analyses.refusal rate`: people's ratings against the judge's labels."""
-# ruff: noqa: F811 - fixtures that are imported, and asked for by name
 
 import csv
 from collections.abc import Sequence
@@ -9,17 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from refusal_runs import (  # noqa: F401 - fixtures are used by name
-    BAD_INPUT,
-    OK,
-    Program,
-    begun,
-    checkpoints,
-    everything,
-    program,
-    quick,
-    whole,
-)
+from refusal_runs import BAD_INPUT, OK, Program, begun, everything
 from sklearn.metrics import cohen_kappa_score
 from small_runs import frame, tables
 

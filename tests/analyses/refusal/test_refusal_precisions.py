@@ -1,5 +1,4 @@
 """`quantization`: what it measures at which precision, and how a killed one goes on."""
-# ruff: noqa: F811 - fixtures that are imported, and asked for by name
 
 import json
 import shutil
@@ -9,21 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from refusal_runs import (  # noqa: F401 - fixtures are used by name
-    BAD_INPUT,
-    OK,
-    SHARED,
-    Program,
-    best_of,
-    checkpoints,
-    killed_before,
-    of,
-    opinion,
-    options_of,
-    program,
-    quick,
-    ran,
-)
+from refusal_runs import BAD_INPUT, OK, SHARED, Program, best_of, killed_before, of, options_of, ran
 from small_runs import frame, tables
 from transformers import MistralConfig, MistralForCausalLM
 

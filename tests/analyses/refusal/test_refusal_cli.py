@@ -1,7 +1,5 @@
 """`python -m analyses.refusal`: what it writes, and what it survives."""
 
-# ruff: noqa: F811 - fixtures that are imported, and asked for by name
-
 import json
 import os
 import shutil
@@ -11,22 +9,15 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from refusal_runs import (  # noqa: F401 - fixtures are used by name
+from refusal_runs import (
     BAD_INPUT,
     INTERRUPTED,
     OK,
-    SHARED,
     SOME_FAILED,
-    SWEEP,
     Program,
     begun,
-    checkpoints,
     cut_within,
     everything,
-    options_of,
-    program,
-    quick,
-    whole,
 )
 from small_runs import frame, rows, tables
 

@@ -1,24 +1,10 @@
 """`sizes`: what it measures where, and how a killed one goes on; decisions of all steps."""
-# ruff: noqa: F811 - fixtures that are imported, and asked for by name
 
 from pathlib import Path
 from typing import Any
 
 import pytest
-from refusal_runs import (  # noqa: F401 - fixtures are used by name
-    OK,
-    SHARED,
-    Program,
-    best_of,
-    checkpoints,
-    killed_before,
-    of,
-    opinion,
-    options_of,
-    program,
-    quick,
-    ran,
-)
+from refusal_runs import OK, SHARED, Program, best_of, killed_before, of, options_of, ran
 from small_runs import frame, rows, tables
 
 from analyses.refusal.config import Quantization, Sizes

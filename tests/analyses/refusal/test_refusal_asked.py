@@ -1,7 +1,5 @@
 """`python -m analyses.refusal`: what it is asked, what it refuses, what it remembers."""
 
-# ruff: noqa: F811 - fixtures that are imported, and asked for by name
-
 import json
 import shutil
 import subprocess
@@ -10,23 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from refusal_runs import (  # noqa: F401 - fixtures are used by name
-    BAD_INPUT,
-    INTERRUPTED,
-    OK,
-    SHARED,
-    SOME_FAILED,
-    SWEEP,
-    Program,
-    begun,
-    checkpoints,
-    cut_within,
-    everything,
-    options_of,
-    program,
-    quick,
-    whole,
-)
+from refusal_runs import BAD_INPUT, OK, SHARED, SOME_FAILED, SWEEP, Program, options_of
 
 
 def test_the_code_version_is_of_the_files_that_make_a_direction(

@@ -1,5 +1,4 @@
 """Further rounds, by the program: what each adds, and how one that was killed goes on."""
-# ruff: noqa: F811 - fixtures that are imported, and asked for by name
 
 import json
 import shutil
@@ -7,16 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from refusal_runs import (  # noqa: F401 - fixtures are used by name
-    OK,
-    SHARED,
-    Program,
-    checkpoints,
-    opinion,
-    options_of,
-    program,
-    quick,
-)
+from refusal_runs import OK, SHARED, Program, options_of
 from small_runs import frame, rows, tables
 
 from analyses.refusal.config import FREE
