@@ -1,176 +1,23 @@
-"""Figures of the comparison show the numbers of their tables, and say what they cannot show."""
+"""Figures of the comparison show the gaps of their tables, and say what they cannot show."""
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 import pytest
-
-N_LAYERS, EARLY, FIXED = 8, 1, 5
-HOSTILE = "<script>alert(1)</script> cannot be read"
-NO_SPREAD, DENOMINATOR = "no spread at all", "the denominator holds 0"
-CONDITIONS = ("patched", "other_plain", "patched − other_plain", "reverse")
-
-Tables = dict[str, pd.DataFrame]
-
-
-def cells(estimate: float, width: float | None, n: int = 9, why: str = "") -> dict[str, Any]:
-    low, high = (math.nan, math.nan) if width is None else (estimate - width, estimate + width)
-    found = {"estimate": estimate, "low": low, "high": high, "n": n}
-    return found | {"status": "missing" if why else "ok", "reason": why or math.nan}
-
-
-def prefixed(prefix: str, found: Mapping[str, Any]) -> dict[str, Any]:
-    ends = {f"{prefix}_{key}": found[key] for key in ("low", "high", "reason")}
-    return {prefix: found["estimate"], **ends}
-
-
-def depth(layer: int) -> dict[str, Any]:
-    return {"layer": layer, "depth_percent": 100 * layer / N_LAYERS}
-
-
-def comparison_table() -> pd.DataFrame:
-    facts = {"attention": "GQA", "critical_layer": 4, "depth_percent": 50.0, "n_layers": N_LAYERS}
-    good = {"status": "ok", "reason": math.nan} | facts
-    alpha = prefixed("g", cells(0.5, 0.3)) | prefixed("untrained_g", cells(0.1, 0.2))
-    beta = prefixed("g", cells(-0.4, None, why=NO_SPREAD))
-    failed = {"model": "gamma", "status": "failed", "reason": HOSTILE}
-    return pd.DataFrame(
-        [{"model": "alpha"} | good | alpha, {"model": "beta"} | good | beta, failed]
-    )
-
-
-def meta_table() -> pd.DataFrame:
-    row = {"effect": "gap at the own critical layer", "unit": "g", "models": 2, "i2": 0.5}
-    rows = [
-        row | {"without": math.nan, "quantity": "mean"} | cells(0.05, 9.0),
-        row | {"without": math.nan, "quantity": "prediction"} | cells(0.05, None, why="two models"),
-        row | {"without": math.nan, "quantity": "mean of these models"} | cells(0.06, 0.1),
-        row | {"without": "alpha", "quantity": "mean"} | cells(77.0, 0.1),
-    ]
-    return pd.DataFrame(rows)
-
-
-def layer_table(models: tuple[str, ...] = ("alpha", "beta", "alpha--untrained")) -> pd.DataFrame:
-    rows = []
-    for m, model in enumerate(models):
-        for layer in range(N_LAYERS):
-            early = layer == EARLY
-            size = cells(math.nan, None, why="0 by definition") if early else cells(m - layer, 0.2)
-            p = math.nan if layer <= EARLY else 0.01 if layer == 4 + m else 0.9
-            row = {"model": model, **depth(layer), **size, "p_all_layers": p}
-            rows.append(row | {"definitional": early})
-    return pd.DataFrame(rows)
-
-
-def critical_tables() -> Tables:
-    chosen, shares = [], []
-    for model, layer in (("alpha", 4), ("beta", 6)):
-        for definition in ("gap", "drop", "patch"):
-            for span in ("all", "seed"):
-                which = {"model": model, "definition": definition, "range": span}
-                ends = {"depth_low": 25.0, "depth_high": 75.0, "share_of_resamples": 0.75}
-                row = which | depth(layer) | ends | {"n_layers": N_LAYERS} | cells(0.4, 0.1)
-                chosen.append(row)
-                shares.append(which | depth(layer) | {"share": 0.75})
-                shares.append(which | depth(2 if span == "all" else 3) | {"share": 0.25})
-    row = {"models": 2, "median_depth_percent": 62.5, "mean_distance": 25.0, "low": 12.5}
-    row |= {"high": 37.5, "by_chance": 31.25, "p_nearer_than_chance": 0.321}
-    concordance = pd.DataFrame([{"definition": d, **row} for d in ("gap", "drop", "patch")])
-    return {
-        "critical_layers": pd.DataFrame(chosen),
-        "depths": pd.DataFrame(shares),
-        "concordance": concordance,
-    }
-
-
-def effect_table() -> pd.DataFrame:
-    rows = []
-    for m, model in enumerate(("alpha", "beta", "alpha--untrained")):
-        for patched, roles in ((4, "gap, drop"), (FIXED, "fixed, patch")):
-            for c, condition in enumerate(CONDITIONS):
-                row = {"model": model, "patch_layer": patched, "roles": roles}
-                row |= {"condition": condition, "p_adjusted": math.nan}
-                size = 0.1 * (c + 1) + m if patched == FIXED else 5.0
-                for layer in range(patched, N_LAYERS):
-                    site = layer == patched
-                    found = cells(99.0 if site or layer < N_LAYERS - 1 else size, 0.05)
-                    where = {"outcome": "log_r_v", "definitional": site} | depth(layer)
-                    rows.append(row | where | found)
-                for outcome in ("continuation", "next_token_kl"):
-                    where = {"outcome": outcome, "definitional": False} | depth(N_LAYERS - 1)
-                    value = (
-                        0.0 if (outcome, condition, m) == ("next_token_kl", "reverse", 1) else size
-                    )
-                    rows.append(row | where | cells(value, 0.05))
-    return pd.DataFrame(rows)
-
-
-def transfer_table() -> pd.DataFrame:
-    rows = []
-    for model, change, gap in (("alpha", 0.2, 0.4), ("beta", -0.1, 0.3)):
-        for patched, roles in ((4, "gap, drop"), (FIXED, "fixed")):
-            row = {"model": model, "patch_layer": patched, "roles": roles, "outcome": "log_r_v"}
-            row |= {"change": change, "natural_gap": gap}
-            why = DENOMINATOR if model == "beta" else ""
-            last = cells(math.nan, None, why=why) if why else cells(change / gap, 0.1)
-            site = row | {"change": 88.0, "layer": patched, "definitional": True}
-            rows += [site | cells(1.0, 0.1), row | {"layer": 7, "definitional": False} | last]
-        at_end = {"patch_layer": 7, "roles": "patch", "layer": 7, "definitional": True}
-        rows.append(row | at_end | cells(1.0, 0.1))
-    return pd.DataFrame(rows)
-
-
-def pair_table() -> pd.DataFrame:
-    return pd.DataFrame(
-        [
-            {"model": model, "patch_layer": patched, "natural_gap_last": gap + 2 * step}
-            | {"delta_log_r_v_last": change + step}
-            for model, change, gap in (("alpha", 0.2, 0.4), ("beta", -0.1, 0.3))
-            for patched in (4, FIXED)
-            for step in (-0.01, 0.0, 0.01)
-        ]
-    )
-
-
-def confound_tables() -> Tables:
-    gap, areas = [], []
-    for m, model in enumerate(("alpha", "beta")):
-        for c, name in enumerate(("as it is", "given tokens", "given all three", "matched texts")):
-            row = {"model": model, "comparison": name, "about": "gap"}
-            gap.append(row | cells(0.3 + 0.1 * c + m, 0.2, n=50 - c))
-        row = {"model": model, "comparison": "tokens of the two kinds", "about": "balance"}
-        gap.append(row | cells(66.0, 0.1))
-        for score, area in (("R_V at the critical layer", 0.6), ("ten keywords", 0.9)):
-            areas.append({"model": model, "score": score} | cells(area + 0.01 * m, 0.05))
-        none = cells(math.nan, None, why="told apart without error")
-        areas.append({"model": model, "score": "words"} | none)
-    return {"confounds": pd.DataFrame(gap), "baselines": pd.DataFrame(areas)}
-
-
-def pattern_table() -> pd.DataFrame:
-    row = {"fact": "attention", "kind": "GQA", "models": 2, "names": "alpha, beta"}
-    row |= {"g_mean": 0.05, "g_lowest": -0.4, "g_highest": 0.5, "depth_percent_median": 50.0}
-    return pd.DataFrame([row | {"behind_d_z_mean": 0.0}])
-
-
-def every_table() -> Tables:
-    inputs = {"effect": "gap at the own critical layer", "model": "alpha"} | cells(0.5, 0.3, n=41)
-    why = "fewer than 5 models; 50% of 2 models have the gap"
-    return {
-        "comparison": comparison_table(),
-        "verdict": pd.DataFrame([{"verdict": "undecided", "why": why}]),
-        "meta": meta_table(),
-        "meta_inputs": pd.DataFrame([inputs]),
-        "layers": layer_table(),
-        "effects": effect_table(),
-        "transfer": transfer_table(),
-        "pairs": pair_table(),
-        "patterns": pattern_table(),
-        **critical_tables(),
-        **confound_tables(),
-    }
+from cross_architecture_tables import (
+    EARLY,
+    NO_SPREAD,
+    Tables,
+    cells,
+    drawn_tables,
+    ends,
+    every_table,
+    layer_table,
+    points,
+    prefixed,
+)
+from refusal_tables import marks, texts
 
 
 @pytest.fixture(scope="module")
@@ -179,28 +26,8 @@ def tables() -> Tables:
 
 
 @pytest.fixture(scope="module")
-def drawn(tables: Tables) -> dict[str, Any]:
-    from figures.cross_architecture import figures
-
-    return figures(tables)
-
-
-def marks(figure: Any, name: str) -> list[Any]:
-    """Traces of exactly this name, keys of the legend left out."""
-    return [t for t in figure.data if t.name == name and list(t.x) != [None]]
-
-
-def points(traces: list[Any]) -> list[float]:
-    return [value for trace in traces for value in trace.x if value is not None]
-
-
-def ends(trace: Any, k: int = 0) -> tuple[float, float]:
-    return trace.x[k] - trace.error_x.arrayminus[k], trace.x[k] + trace.error_x.array[k]
-
-
-def texts(figure: Any, name: str | None = None) -> str:
-    found = [a.text for a in figure.layout.annotations if name is None or a.name == name]
-    return " ".join(found).replace("<br>", " ")
+def drawn() -> dict[str, Any]:
+    return drawn_tables()
 
 
 def test_every_figure_has_a_title_a_caption_and_readable_letters(drawn: dict[str, Any]) -> None:
@@ -298,73 +125,6 @@ def test_areas_of_dots_are_shares_of_resamples(drawn: Any) -> None:
     assert points(marks(figure, "beta, chosen")) == [75.0] * 3
     assert "[12.5, 37.5], 31.2 by chance; p = 0.321" in texts(figure)
     assert "not shown to agree" in figure.layout.title.text
-
-
-def test_behind_shows_the_last_layer_at_the_fixed_depth_and_no_definition(drawn: Any) -> None:
-    figure = drawn["behind"]
-    (alpha,) = marks(figure, "alpha")
-    assert list(alpha.x) == pytest.approx([0.1, 0.2, 0.3, 0.4])
-    assert ends(alpha, 2) == pytest.approx((0.25, 0.35))
-    (twin,) = marks(figure, "alpha, random weights")
-    assert list(twin.x) == pytest.approx([2.1, 2.2, 2.3, 2.4])
-    assert "2 of 2 models" in figure.layout.title.text.replace("<br>", " ")
-    every = points([t for t in figure.data if t.mode == "markers"])
-    assert 99.0 not in every and 5.0 not in every
-
-
-def test_a_definitional_row_at_the_last_layer_is_named_but_not_drawn(tables: Tables) -> None:
-    from figures.cross_architecture import figures
-
-    effects = tables["effects"]
-    last = (effects["model"] == "beta") & (effects["layer"] == N_LAYERS - 1)
-    changed = effects.assign(definitional=effects["definitional"] | last)
-    figure = figures({"effects": changed})["behind"]
-    assert marks(figure, "alpha") and not marks(figure, "beta")
-    assert "by definition, not drawn: beta" in texts(figure, "notes")
-
-
-def test_transfer_is_hollow_where_it_is_undefined(drawn: Any) -> None:
-    figure = drawn["gap_and_effect"]
-    alpha, beta = marks(figure, "alpha"), marks(figure, "beta")
-    assert len(alpha) == 3, "gap, drop and fixed"
-    assert {(t.x[0], t.y[0], t.marker.symbol) for t in alpha} == {(0.4, 0.2, "circle")}
-    assert {(t.x[0], t.y[0], t.marker.symbol) for t in beta} == {(0.3, -0.1, "square-open")}
-    half = 4.302653 * 0.01 / math.sqrt(3)  # t interval of three pairs
-    assert alpha[0].error_x.array[0] == pytest.approx(2 * half, rel=1e-4)
-    assert alpha[0].error_y.array[0] == pytest.approx(half, rel=1e-4)
-    assert DENOMINATOR in texts(figure, "notes")
-    assert "behind a patch at the largest effect of a patch: alpha, beta" in texts(figure, "notes")
-    assert 88.0 not in [t.y[0] for t in figure.data]
-    dashed = [t for t in figure.data if t.mode == "lines" and t.line.dash == "dash"]
-    assert len(dashed) == 3 and all(list(t.x) == list(t.y) for t in dashed)
-
-
-def test_behaviour_shows_both_outcomes_and_says_what_a_log_axis_cannot(drawn: Any) -> None:
-    figure = drawn["behaviour"]
-    said, next_token = marks(figure, "alpha")
-    assert list(said.x) == pytest.approx([0.1, 0.2, 0.4]), "the difference is not a condition here"
-    assert list(next_token.x) == list(said.x)
-    assert len(marks(figure, "beta")[1].x) == 2
-    assert "off the log axis: beta, reverse" in texts(figure, "notes")
-
-
-def test_confounds_show_gaps_and_areas_and_explain_an_empty_group(drawn: Any) -> None:
-    figure = drawn["confounds"]
-    gap, area = marks(figure, "alpha")
-    assert list(gap.x) == pytest.approx([0.3, 0.4, 0.5, 0.6])
-    assert list(area.x) == [0.6, 0.9, None]
-    assert 0.5 in [shape.x0 for shape in figure.layout.shapes if shape.x0 == shape.x1]
-    assert texts(figure).count("told apart without error") == 2, "in its place, and in the notes"
-    assert 66.0 not in points([gap, area])
-
-
-def test_patterns_show_mean_range_and_models(drawn: Any) -> None:
-    figure = drawn["patterns"]
-    assert points(marks(figure, "mean")) == [0.05]
-    assert points(marks(figure, "lowest to highest")) == [-0.4, 0.5]
-    assert points(marks(figure, "alpha")) == [0.5] and points(marks(figure, "beta")) == [-0.4]
-    assert "2 models" in texts(figure)
-    assert "not tests" in figure.layout.meta["caption"]
 
 
 def test_one_model_without_a_twin_or_summaries_can_be_drawn(tables: Tables) -> None:
