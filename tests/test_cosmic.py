@@ -265,7 +265,7 @@ def test_without_refusal_tokens_no_block_behind_the_evaluation_layers_runs(
             assert np.isfinite(found[name]).all()
 
 
-# --- a planted direction --------------------------------------------------------------------------
+# --- the choice -----------------------------------------------------------------------------------
 
 
 def test_random_tables_are_decided_as_literally() -> None:
