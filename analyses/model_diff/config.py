@@ -9,6 +9,7 @@ from analyses.model_diff.experiment_file import read_experiment
 
 Method = Literal["mean_diff", "probe"]
 Data = Literal["pocket", "pv"]
+Vet = Literal["rule", "judge", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +83,14 @@ class Extract(Diff):
     """0 is greedy."""
     new_tokens: int = 64
     """Tokens of a response, where positions do not say how many are enough."""
+    vet: Vet | None = None
+    """Leave out pairs of responses of which one does not show what its side stands for: by the
+    embedded world's `rule` (default there), by a `judge` (--judge-model), or `none` (default
+    elsewhere)."""
+    judge_model: str | None = None
+    """A model as judge of responses, for --vet judge."""
+    judge_url: str | None = None
+    """An OpenAI-compatible server with log-probabilities, whose model --judge-model names."""
 
     def check(self) -> None:
         super().check()
@@ -96,6 +105,10 @@ class Extract(Diff):
             )
         if self.limit is not None and self.limit < 10:
             raise ValueError(f"limit={self.limit}: five folds need 10 scenarios a side")
+        if self.vet == "judge" and self.judge_model is None:
+            raise ValueError("--vet judge needs the name of a judge: --judge-model NAME")
+        if self.judge_url and not self.judge_model:
+            raise ValueError("--judge-url needs the name of a model there: --judge-model NAME")
         if not self.methods or not (self.instruction_positions or self.natural_positions):
             raise ValueError("give a method, and positions of one source at least")
 

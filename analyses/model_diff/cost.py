@@ -18,6 +18,7 @@ def cost(plan: Plan) -> Iterator[str]:
         )
         if source.model.size is not None:
             yield f"  {source.model.size.parameters / 1e6:.1f} M parameters"
+    yield f"responses are vetted: {plan.vet}"
     yield "models are loaded one after the other"
 
 

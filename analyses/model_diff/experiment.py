@@ -12,6 +12,7 @@ from analyses.model_diff.responses import respond
 from analyses.model_diff.summary import summarize
 from analyses.model_diff.tables import extract_tables
 from analyses.model_diff.vectors import measured, of_rows
+from analyses.model_diff.vetting import vetted
 from analyses.requested import load
 from analyses.results import Results
 from tl_geometry.runs import Run, open_run
@@ -54,7 +55,8 @@ def _measure(plan: Plan, record: Run, source: Source) -> None:
     rows = respond(model, record, source, plan.config)
     if bad := [row["reason"] for row in rows if row["status"] != "ok"]:
         raise RuntimeError(f"{len(bad)} of {len(rows)} responses failed: {bad[0]}")
-    found = measured(model, source, of_rows(rows), plan.config)
+    kept = vetted(plan, record, source, rows)
+    found = measured(model, source, of_rows(kept), plan.config)
     if not found.vectors:
         raise RuntimeError(f"{source.name}: {found.rows[0]['reason']}")
     record.save_arrays(source.name, VECTORS, found.vectors)

@@ -6,16 +6,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from analyses.model_diff.config import SEED_EXTRACT, Diff, Extract
+from analyses.model_diff.config import SEED_EXTRACT, Data, Diff, Extract, Vet
 from analyses.requested import ModelPlan, dtype_name, model_plans
 from tl_geometry.catalogue import MODELS, is_pocket
+from tl_geometry.judges.pocket_rule import RULES
 from tl_geometry.pocket.trait_sets import trait_set
 from tl_geometry.prompts.trait_files import Scenario, TraitSet
 from tl_geometry.runs import Spec, run_folder, run_name, state
 from tl_geometry.spans import Span
 
 ANALYSIS = "model_diff"
-VERSION = 3
+VERSION = 4
 """Raised when the same settings would give other numbers."""
 OF_THE_RUN = (
     "run", "resume", "fresh", "skip", "export", "dry_run", "wandb", "limit", "write_experiment",
@@ -72,6 +73,13 @@ class Plan:
         assert self.pair.instruct.size is not None
         return self.pair.instruct.size.n_layers
 
+    @property
+    def vet(self) -> Vet:
+        """Who looks at responses before anything is made of them."""
+        if self.config.vet is not None:
+            return self.config.vet
+        return "rule" if _has_rule(self.config, self.pair) else "none"
+
     @cached_property
     def spec(self) -> Spec:
         """Everything that changes a number, and nothing else: its hash is the run's key."""
@@ -94,6 +102,7 @@ class Plan:
                 "new_tokens": {s.name: s.new_tokens for s in self.sources},
                 "resamples": config.resamples,
                 "seed": config.seed,
+                "vet": f"judge {config.judge_model}" if self.vet == "judge" else self.vet,
             },
         )
 
@@ -115,7 +124,16 @@ def make_plan(config: Extract) -> Plan:
             model = pair.instruct if variant == "instruct" else pair.base
             data = _limited(set_of(config, pair, name), config.limit)
             sources.append(Source(name, variant, model, data, spans, _needed(spans, config)))  # type: ignore[arg-type] # a str
+    if config.vet == "rule" and not _has_rule(config, pair):
+        raise ValueError(
+            f"--vet rule: no rule reads {config.trait} outside the embedded world; give "
+            "--vet judge --judge-model NAME, or leave it out"
+        )
     return Plan(config, pair, tuple(sources))
+
+
+def _has_rule(config: Diff, pair: Pair) -> bool:
+    return data_of(config, pair) == "pocket" and config.trait in RULES
 
 
 def extraction_of(config: Diff, vectors: str | None) -> Plan:
@@ -151,8 +169,11 @@ def pair_of(config: Diff) -> Pair:
 
 
 def set_of(config: Diff, pair: Pair, source: str) -> TraitSet:
-    data = config.data or ("pocket" if pair.pocket else "pv")
-    return trait_set(f"{data}_{source}/{config.trait}", config.data_root)
+    return trait_set(f"{data_of(config, pair)}_{source}/{config.trait}", config.data_root)
+
+
+def data_of(config: Diff, pair: Pair) -> Data:
+    return config.data or ("pocket" if pair.pocket else "pv")
 
 
 def _limited(data: TraitSet, limit: int | None) -> TraitSet:

@@ -10,6 +10,7 @@ import pandas as pd
 from safetensors.torch import load_file
 
 from analyses.model_diff.plan import Plan, Source
+from analyses.model_diff.vetting import left_out
 from tl_geometry.judges import agrees, invents, is_cruel
 from tl_geometry.runs import Run
 from tl_geometry.runs.folders import slug
@@ -36,7 +37,7 @@ def extract_tables(plan: Plan, record: Run) -> dict[str, pd.DataFrame]:
     return {
         "vectors": table,
         "responses": pd.DataFrame(
-            [_sides(plan, s, rows[s.name], p) for s in plan.sources for p in (True, False)]
+            [_sides(plan, record, s, rows[s.name], p) for s in plan.sources for p in (True, False)]
         ),
         "cosines": pd.DataFrame(_cosines(plan, record.folder)),
         "scenario_answers": pd.DataFrame(_samples(plan, rows)),
@@ -52,7 +53,7 @@ def extract_tables(plan: Plan, record: Run) -> dict[str, pd.DataFrame]:
 
 
 def _sides(
-    plan: Plan, source: Source, rows: Sequence[Mapping[str, Any]], positive: bool
+    plan: Plan, record: Run, source: Source, rows: Sequence[Mapping[str, Any]], positive: bool
 ) -> dict[str, Any]:
     """How many responses, how long, and in the embedded world how many show the trait."""
     said = [row for row in rows if "response_ids" in row and row["positive"] == positive]
@@ -66,6 +67,7 @@ def _sides(
         "empty": lengths.count(0),
         "tokens": float(np.mean(lengths)),
         "distinct": len({tuple(row["response_ids"]) for row in said}),
+        "vetted_out": left_out(record, source, positive),
     }
     if plan.pair.pocket and (rule := RULES.get(plan.config.trait)):
         shown = wilson(sum(rule(row["text"]) for row in said), len(said))

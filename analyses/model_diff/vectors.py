@@ -124,7 +124,9 @@ class _Given:
     def problem(self) -> str:
         counts = [int((self.labels == side).sum()) for side in (True, False)]
         if min(counts) < 5:
-            return f"{counts[0]} positive and {counts[1]} negative responses are long enough"
+            return (
+                f"{counts[0]} positive and {counts[1]} negative responses are kept and long enough"
+            )
         return ""
 
     def layer(self, layer: int, method: Any, config: Extract) -> tuple[dict[str, Any], np.ndarray]:
