@@ -11,20 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from scipy import stats
+from similarity_runs import SMALL, N, opened, program, steered
 from small_runs import frame, rows, tables
-from started import Start, started
 
 from figures.rows import records, select
-
-SMALL = ("similarity", "--traits", "sycophancy", "evil", "--limit", "3", "--resamples", "200",
-         "--new-tokens", "16", "--stride", "12")  # fmt: skip
-N = 6
-
-
-def program(*options: object, out: Path, caplog: Any, capsys: Any) -> Start:
-    from analyses.model_diff.__main__ import main
-
-    return started(main, [*SMALL, *options, "--out", out], caplog, capsys)
 
 
 @pytest.fixture(scope="module")
@@ -136,17 +126,6 @@ def test_positions_end_where_fewer_than_the_share_reach(run: Path) -> None:
     assert table["estimate"].tolist()[0] == pytest.approx(np.mean(first))
 
 
-def opened(folder: Path, **settings: Any) -> Any:
-    """The plan of a small run, in a folder of its own or with what is on record there."""
-    from analyses.model_diff.similarity_config import Similarity
-    from analyses.model_diff.similarity_plan import make_similarity_plan
-
-    small = {"traits": ("sycophancy", "evil"), "limit": 3, "resamples": 200, "new_tokens": 16,
-             "stride": 12, "batch_size": 4}  # fmt: skip
-    settings = small | {"out": folder.parent, "run": folder.name} | settings
-    return make_similarity_plan(Similarity(**settings))
-
-
 def test_a_model_and_itself_are_alike_behind_the_same_prompt(model: Any, tmp_path: Path) -> None:
     from analyses.model_diff.similarity_states import Replay
     from analyses.model_diff.similarity_tables import measures_of
@@ -211,76 +190,6 @@ def test_a_run_that_was_killed_while_answering(copied: Path, model: Any) -> None
     assert (log.read_bytes(), {file.name: file.read_bytes() for file in place.iterdir()}) == wanted
 
 
-def steered(out: Path, trait: str, name: str | None, judge: str = "a" * 64) -> None:
-    """A finished run of `steer` with a search made by hand."""
-    from analyses.model_diff.steer_config import Steer
-    from analyses.model_diff.steer_plan import make_steer_plan
-    from tl_geometry.runs import open_run
-
-    plan = make_steer_plan(Steer(trait=trait, resamples=200, out=out, run=name))
-    found = [("none", 0, 0.0, 10.0, 95.0, False)]
-    for layer, best in ((9, 30.0), (12, 45.0), (15, 40.0), (18, 20.0)):
-        found += [
-            ("natural response[:5] mean_diff", layer, 0.4, best, 80.0, False),
-            ("natural response[:5] probe", layer, 0.4, best - 5, 90.0, False),
-            ("natural response[:5] mean_diff", layer, 1.0, best + 40, 69.9, False),
-            ("natural response[:5] random", layer, 0.4, 99.0, 99.0, True),
-            ("instruction response[:] probe", layer, 0.4, 98.0, 99.0, False),
-        ]
-    found.append(("natural response[:5] probe", 19, 0.4, 90.0, 20.0, False))
-    columns = np.array(["set", "layer", "dose", "trait", "coherence", "control"])
-    with open_run(plan.folder, plan.spec) as record:
-        record.write_table("doses", pd.DataFrame(found, columns=columns))
-        record.write_json("summary.json", {"key": plan.spec.key, "judge": judge})
-
-
-@pytest.mark.parametrize("name", [None, "mine"])
-def test_a_transfer_curve_is_the_best_coherent_natural_vector(
-    name: str | None, tmp_path: Path
-) -> None:
-    from analyses.model_diff.similarity_transfer import named_runs, transfer_table
-
-    steered(tmp_path, "evil", name)
-    plan = opened(tmp_path / "x", steered=(name,) if name else ())
-    whole = transfer_table(plan, named_runs(plan))
-    table = select(whole, trait="evil")
-    good = select(table, status="ok")
-    assert good["layer"].tolist() == [9, 12, 15, 18]
-    assert good["delta"].tolist() == [20.0, 35.0, 30.0, 10.0]
-    assert set(good["set"]) == {"natural response[:5] mean_diff"}
-    (gone,) = records(select(table, status="missing"))
-    assert gone["layer"] == 19 and "coherence of 70" in gone["reason"]
-    (other,) = records(select(whole, trait="sycophancy"))
-    assert other["status"] == "missing" and "sycophancy was not steered" in other["reason"]
-
-
-@pytest.mark.parametrize(("other", "marked"), [("a", False), ("b", True)])
-def test_curves_of_two_judges_are_marked(other: str, marked: bool, tmp_path: Path) -> None:
-    from analyses.model_diff.similarity_summary import _judges
-    from analyses.model_diff.similarity_transfer import Found, named_runs, read_from, transfer_table
-
-    steered(tmp_path, "evil", "one")
-    steered(tmp_path, "sycophancy", "two", judge=other * 64)
-    plan = opened(tmp_path / "x", steered=("one", "two"))
-    table = transfer_table(plan, named_runs(plan))
-    assert set(select(table, trait="sycophancy")["judge"]) == {other * 64}
-    told = read_from(table, Found(None, "none"))["steer"]
-    assert {trait: row["run"] for trait, row in told.items()} == {
-        "evil": "one",
-        "sycophancy": "two",
-    }
-    assert len(list(_judges(table))) == marked
-
-
-def test_steered_runs_of_one_trait_twice_are_refused(tmp_path: Path) -> None:
-    from analyses.model_diff.similarity_transfer import named_runs
-
-    for name in ("one", "two"):
-        steered(tmp_path, "evil", name)
-    with pytest.raises(ValueError, match="--steered two: name one run for each"):
-        named_runs(opened(tmp_path / "x", steered=("one", "two")))
-
-
 def test_curves_of_other_steps_are_held_against_it(copied: Path, caplog: Any, capsys: Any) -> None:
     from analyses.model_diff.__main__ import main
 
@@ -321,59 +230,6 @@ def test_curves_of_other_steps_are_held_against_it(copied: Path, caplog: Any, ca
     assert entry["p_value"] == pytest.approx(wanted.pvalue)
     assert results["transfer_curves"]["pocket_natural/evil"]["layers"] == [9, 12, 15, 18]
     assert "not steered" in results["transfer_curves"]["pocket_natural/sycophancy"]["reason"]
-
-
-def test_tokens_of_another_meaning_are_refused_before_anything_is_loaded(
-    tmp_path: Path, caplog: Any, capsys: Any
-) -> None:
-    from tl_geometry.catalogue import MODELS
-
-    other = tmp_path / "other"
-    shutil.copytree(MODELS["pocket-llama-base"].source, other)
-    tokenizer = json.loads((other / "tokenizer.json").read_text())
-    vocab = tokenizer["model"]["vocab"]
-    vocab["x"], vocab["y"] = vocab["y"], vocab["x"]
-    (other / "tokenizer.json").write_text(json.dumps(tokenizer))
-    start = program("--base", other, "--run", "o", out=tmp_path, caplog=caplog, capsys=capsys)
-    assert start.status == 2 and start.loaded == () and not (tmp_path / "o").exists()
-    assert "2 tokens of pocket-llama are others" in start.log and "'x'" in start.log
-
-
-def test_a_model_without_a_chat_template_is_refused(tmp_path: Path) -> None:
-    from tl_geometry.catalogue import MODELS
-
-    plain = tmp_path / "plain"
-    shutil.copytree(MODELS["pocket-llama"].source, plain)
-    (plain / "chat_template.jinja").unlink()
-    with pytest.raises(ValueError, match="plain has no chat template"):
-        opened(tmp_path / "x", models=(str(plain),), base="pocket-llama-base")
-
-
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        (("--limit", "1"), "another prompt"),
-        (("--coverage", "0"), "share of the answers"),
-        (("--traits", "evil", "evil"), "each once"),
-        (("--steered", "nowhere"), "no finished run of `steer`"),
-        (("--weights", "nowhere"), "no finished run of `weights`"),
-        (("--trait", "evil"), "--traits"),
-    ],
-)
-def test_what_cannot_be_done_is_one_sentence(
-    options: tuple[str, ...], sentence: str, tmp_path: Path, caplog: Any, capsys: Any
-) -> None:
-    start = program(*options, "--run", "n", out=tmp_path, caplog=caplog, capsys=capsys)
-    assert start.status == 2 and sentence in start.log
-    assert start.loaded == () and not (tmp_path / "n").exists()
-
-
-def test_a_dry_run_says_what_it_costs_and_loads_nothing(
-    tmp_path: Path, caplog: Any, capsys: Any
-) -> None:
-    start = program("--dry-run", out=tmp_path, caplog=caplog, capsys=capsys)
-    assert start.status == 0 and start.loaded == () and not list(tmp_path.iterdir())
-    assert f"answers {N} prompts with at most 16 tokens" in start.out
 
 
 def test_the_plan_s_results_are_there(run: Path) -> None:
