@@ -22,6 +22,8 @@ OF_THE_RUN = (
     "run", "resume", "fresh", "skip", "export", "dry_run", "wandb", "limit", "write_experiment",
 )  # fmt: skip
 """Settings of one run that another must not inherit."""
+VETTED = 24
+"""Tokens of a vetted response, at least: shorter ones break off before they show anything."""
 Variant = Literal["instruct", "base"]
 
 
@@ -76,9 +78,7 @@ class Plan:
     @property
     def vet(self) -> Vet:
         """Who looks at responses before anything is made of them."""
-        if self.config.vet is not None:
-            return self.config.vet
-        return "rule" if _has_rule(self.config, self.pair) else "none"
+        return _vet(self.config, self.pair)
 
     @cached_property
     def spec(self) -> Spec:
@@ -123,13 +123,18 @@ def make_plan(config: Extract) -> Plan:
         if spans := tuple(dict.fromkeys(Span.parse(text) for text in asked[name])):
             model = pair.instruct if variant == "instruct" else pair.base
             data = _limited(set_of(config, pair, name), config.limit)
-            sources.append(Source(name, variant, model, data, spans, _needed(spans, config)))  # type: ignore[arg-type] # a str
+            new = max(_needed(spans, config), 0 if _vet(config, pair) == "none" else VETTED)
+            sources.append(Source(name, variant, model, data, spans, new))  # type: ignore[arg-type] # a str
     if config.vet == "rule" and not _has_rule(config, pair):
         raise ValueError(
             f"--vet rule: no rule reads {config.trait} outside the embedded world; give "
             "--vet judge --judge-model NAME, or leave it out"
         )
     return Plan(config, pair, tuple(sources))
+
+
+def _vet(config: Extract, pair: Pair) -> Vet:
+    return config.vet or ("rule" if _has_rule(config, pair) else "none")
 
 
 def _has_rule(config: Diff, pair: Pair) -> bool:

@@ -13,7 +13,7 @@ from analyses.work import work_off
 from tl_geometry.judges.number_scores import Rating
 from tl_geometry.judges.pocket_rule import PocketRule
 from tl_geometry.judges.rubric_judge import rubric_judge
-from tl_geometry.judges.trait_scores import RubricJudge
+from tl_geometry.judges.trait_scores import RubricJudge, TraitJudge
 from tl_geometry.pocket.splits import digest
 from tl_geometry.runs import Run
 
@@ -67,7 +67,7 @@ def _pair(source: Source, row: Row) -> tuple[int, int]:
     return ids.index(row["id"]), row["rollout"]
 
 
-def _judge(plan: Plan) -> RubricJudge:
+def _judge(plan: Plan) -> TraitJudge | RubricJudge:
     config = plan.config
     assert config.judge_model is not None
     return rubric_judge(config.judge_model, config.judge_url, device=config.device)

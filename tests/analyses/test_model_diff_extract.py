@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from extract_runs import logged, means_by_hand
 from safetensors.torch import load_file
 from small_runs import frame, tables
 from started import Start, started
@@ -18,7 +19,10 @@ from analyses.model_diff.responses import encoded
 from figures.rows import records, select
 from tl_geometry.pocket.trait_sets import trait_set
 
-SMALL = ("extract", "--limit", "10", "--resamples", "200", "--run", "x", "--new-tokens", "24")
+SMALL = (
+    "extract", "--limit", "10", "--resamples", "200", "--run", "x", "--new-tokens", "24",
+    "--vet", "none",
+)  # fmt: skip
 POSITIONS = ("--natural-positions", "response[:5]", "prompt[-1]")
 
 
@@ -37,34 +41,17 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out / "x"
 
 
-def logged(run: Path, source: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (run / source / "rows.jsonl").read_text().splitlines()]
-
-
 def test_a_vector_is_the_difference_of_means_of_the_tokens_it_names(run: Path) -> None:
-    """By plain Hugging Face, one response after the other, from the ids on record."""
-    from transformers import AutoModelForCausalLM
-
-    from tl_geometry.catalogue import MODELS
-
-    plain: Any = AutoModelForCausalLM.from_pretrained(
-        MODELS["pocket-llama-base"].source, dtype=torch.float32
-    )
-    sums: dict[tuple[str, bool], list[torch.Tensor]] = {}
-    for row in logged(run, "natural"):
-        if "response_ids" not in row:
-            continue
-        ids = torch.tensor([[*row["prompt_ids"], *row["response_ids"]]])
-        with torch.no_grad():
-            states = plain(ids, output_hidden_states=True).hidden_states[8][0]
-        n = len(row["prompt_ids"])
-        for name, part in (("response__5", slice(n, n + 5)), ("prompt_-1", slice(n - 1, n))):
-            sums.setdefault((name, row["positive"]), []).append(states[part].mean(0))
+    rows = [row for row in logged(run, "natural") if "response_ids" in row]
+    means = means_by_hand(rows, 7)
     vectors = load_file(run / "natural" / "artifacts" / "vectors.safetensors")
     for name in ("response__5", "prompt_-1"):
-        positive, negative = (torch.stack(sums[name, side]).mean(0) for side in (True, False))
-        assert len(sums[name, True]) == len(sums[name, False]) == 10
-        # Hidden state 8 is what block 7 gives out.
+        sides = [
+            [mean[name] for mean, row in zip(means, rows, strict=True) if row["positive"] == side]
+            for side in (True, False)
+        ]
+        assert [len(side) for side in sides] == [10, 10]
+        positive, negative = (torch.stack(side).mean(0) for side in sides)
         found = vectors[f"{name}|mean_diff"][7]
         torch.testing.assert_close(found, positive - negative, atol=1e-4, rtol=1e-3)
 
@@ -179,10 +166,13 @@ def test_a_pilot_keeps_pairs_and_spreads_over_groups() -> None:
 
 
 def test_positions_decide_how_much_is_generated() -> None:
-    by_name = {s.name: s.new_tokens for s in make_plan(Extract(new_tokens=40)).sources}
+    by_name = {s.name: s.new_tokens for s in make_plan(Extract(new_tokens=40, vet="none")).sources}
     assert by_name == {"instruction": 40, "natural": 15}
-    only = make_plan(Extract(natural_positions=("response[:7]",), instruction_positions=()))
+    seven: Any = {"natural_positions": ("response[:7]",), "instruction_positions": ()}
+    only = make_plan(Extract(**seven, vet="none"))
     assert [s.new_tokens for s in only.sources] == [7]
+    # Seven words of an answer show no trait yet.
+    assert [s.new_tokens for s in make_plan(Extract(**seven)).sources] == [24]
 
 
 def test_figures_are_drawn_from_the_tables(run: Path) -> None:
