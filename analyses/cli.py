@@ -168,7 +168,8 @@ def _without_commas(args: list[str]) -> list[str]:
     lists = {"--models", "--model", "--conditions", "--export", "--methods", "--doses"}
     lists |= {"--depths", "--low-depths", "--search-depths", "--pool", "--layers"}
     lists |= {"--pairs", "--lambdas", "--coefficients", "--steered", "--phases", "--traits"}
-    lists |= {"--shares", "--method", "--position"}
+    lists |= {"--shares", "--method", "--position", "--instruction-positions"}
+    lists |= {"--natural-positions"}
     result: list[str] = []
     inside = False
     for arg in args:

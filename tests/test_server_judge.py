@@ -127,6 +127,15 @@ def test_nobody_there_is_missing() -> None:
     assert rating.value is None and rating.reason.startswith("APIConnectionError")
 
 
+def test_a_judge_that_is_asked_for_where_nobody_is_is_one_sentence() -> None:
+    from tl_geometry.judges.server_numbers import server_number_judge
+
+    with served(_say_number) as server:
+        url = server.url
+    with pytest.raises(ValueError, match="no answer from a server at http.*start it"):
+        server_number_judge("somebody", url, max_retries=0)
+
+
 ODD = [completion("80"), completion("80", {"content": []}), {}, [], {"choices": [{}]}]
 
 

@@ -37,14 +37,15 @@ def main(args: list[str] | None = None) -> int:
 
 
 def _carry_out(step: Step, config: Any) -> int:
-    plan = step.act("plan")(config)
-    if config.dry_run:
-        _say([f"folder {plan.folder}", *step.act("cost")(plan)])
-        return OK
     if config.write_experiment is not None:
         from analyses.model_diff.plan import pair_of
 
         _say([f"wrote {write_experiment(config.write_experiment, *pair_of(config).names)}"])
+        return OK
+    plan = step.act("plan")(config)
+    if config.dry_run:
+        _say([f"folder {plan.folder}", *step.act("cost")(plan)])
+        return OK
 
     def told(config: Any) -> Any:
         results = step.act("run")(config)

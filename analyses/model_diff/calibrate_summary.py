@@ -59,9 +59,9 @@ def summarize(
 def headline(plan: CalibratePlan, tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:
     missing = tables["missing"]
     yield (
-        f"{plan.judge['name']} rated {len(tables['ratings'])} responses of "
-        f"{plan.extraction.folder.name} for {plan.config.trait} and coherence, beside the embedded "
-        f"world's {REFERENCE}; of {len(missing)} a rating is missing"
+        f"{plan.judge['name']} was asked about {len(tables['ratings'])} responses of "
+        f"{plan.extraction.folder.name}, for {plan.config.trait} and coherence, beside the "
+        f"embedded world's {REFERENCE}; of {len(missing)} a rating is missing"
         + (f" (first: {missing['reason'].tolist()[0]})." if len(missing) else ".")
     )
     for name in values_of(tables["calibration"], "rating"):

@@ -63,7 +63,7 @@ def headline(plan: CombinePlan, tables: Mapping[str, pd.DataFrame]) -> Iterator[
 def hypothesis(strategies: pd.DataFrame, margin: float, why: str) -> str:
     """H3: combined vectors do not do significantly better than the best of one source."""
     if strategies.empty:
-        return f"H3, combinations against the best single vector: undecided ({why})."
+        return f"H3, do combinations do better than the best single vector? Undecided ({why})."
     better = count(strategies["verdict"] == "higher")
     alike = count(strategies["verdict"] == "equivalent")
     said = "; ".join(
@@ -72,7 +72,7 @@ def hypothesis(strategies: pd.DataFrame, margin: float, why: str) -> str:
     )
     over = str(records(strategies)[0]["over"]).lower()
     return (
-        f"H3, combinations do not do better than the best single vector: {better} of "
+        f"H3, do combinations do better than the best single vector? {better} of "
         f"{len(strategies)} distinct strategies do clearly better than the {over} (p < 0.05, "
         f"Benjamini–Hochberg), {alike} are equivalent within {margin:g} points; points of the "
         f"trait rating, with 95 % intervals: {said}."

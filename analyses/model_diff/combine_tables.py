@@ -9,7 +9,7 @@ import pandas as pd
 
 from analyses.model_diff.combining import STRATEGIES, Combining, is_ensemble
 from analyses.model_diff.steer_config import Steer
-from analyses.model_diff.steer_hypotheses import verdict
+from analyses.model_diff.steer_hypotheses import too_few, verdict
 from analyses.model_diff.steer_search import Condition, Scores, best
 from analyses.model_diff.steer_tested import Row, Tested, beside
 from analyses.model_diff.steering import UNSTEERED
@@ -147,7 +147,8 @@ def _verdict(row: Row, p: float, config: Steer) -> str:
     sides = ("coherence_strategy", "coherence_single")
     if fallen := [name for name in sides if row[name] < config.coherence]:
         return "undecided: incoherent on test (" + ", ".join(f[10:] for f in fallen) + ")"
-    return verdict(row, config.margin, p)
+    said, few = verdict(row, config.margin, p), too_few(row)
+    return f"undecided: {few}" if said == "undecided" and few else said
 
 
 def _searched(compared: Compared) -> Iterator[Row]:

@@ -26,14 +26,15 @@ class Diff(Common):
     """Both models from experiments/NAME/config.json (or a path): its `extraction` and `application`
     variants."""
     write_experiment: str | None = None
-    """Write experiments/NAME/config.json of the models that are given."""
+    """Write experiments/NAME/config.json of the models that are given, and stop."""
     trait: str = "sycophancy"
-    """sycophancy, evil, hallucination, or the name of a folder of your own data."""
+    """sycophancy, evil, hallucination, or the name of a folder of your own in --data-root."""
     data: Data | None = None
     """`pocket`: the embedded world's scenarios; `pv`: those in datasets/traits, for real models.
     Default: the one made for the models."""
     data_root: str | None = None
-    """Folder with pv_instruction/<trait> and pv_natural/<trait>. Default: datasets/traits."""
+    """Folder of your own with pv_instruction/<trait> and pv_natural/<trait>, for `pv`. Default:
+    datasets/traits."""
     resamples: int = 10_000
     """Bootstrap resamples."""
     preset: str | None = None
@@ -60,6 +61,13 @@ class Diff(Common):
                 "--revision names the commit of one model, and two are compared: give folders of "
                 "the wanted commits as --model and --base"
             )
+        if self.prompts is not None:
+            raise ValueError(
+                "--prompts does nothing here: scenarios and questions come with --trait (--data, "
+                "--data-root)"
+            )
+        if self.data == "pocket" and self.data_root is not None:
+            raise ValueError("--data-root holds data for --data pv: leave one of the two out")
         if self.experiment is not None and (self.base or self.models != Diff.models):
             raise ValueError("--experiment names both models: leave --models and --base out")
         if self.resamples < 100:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from analyses.model_diff.config import SEED_EXTRACT, Data, Diff, Extract, Vet
 from analyses.requested import ModelPlan, dtype_name, model_plans
-from tl_geometry.catalogue import MODELS, is_pocket
+from tl_geometry.catalogue import MODELS, is_pocket, resolve
 from tl_geometry.judges.pocket_rule import RULES
 from tl_geometry.pocket.trait_sets import trait_set
 from tl_geometry.prompts.trait_files import Scenario, TraitSet
@@ -159,6 +159,7 @@ def pair_of(config: Diff) -> Pair:
     known = MODELS.get(instruct)
     base = base or (known.base if known else None)
     if base is None:
+        resolve(instruct)  # a name that is mistyped is told as such
         raise ValueError(f"no base model of {instruct} is known: name it with --base")
     found = [model_plans(replace(config, models=(name,)))[0] for name in (base, instruct)]
     for model in found:
@@ -168,7 +169,8 @@ def pair_of(config: Diff) -> Pair:
     if shapes[0] != shapes[1]:
         raise ValueError(
             f"{found[0].name} and {found[1].name} differ in shape ({shapes[0]} and {shapes[1]} "
-            "layers and dimensions): no vector of one fits the other"
+            "layers and dimensions), so they are no base and instruct of one model: name with "
+            f"--base what {found[1].name} was tuned from"
         )
     return Pair(*found)
 
@@ -178,7 +180,8 @@ def set_of(config: Diff, pair: Pair, source: str) -> TraitSet:
 
 
 def data_of(config: Diff, pair: Pair) -> Data:
-    return config.data or ("pocket" if pair.pocket else "pv")
+    """A folder of one's own holds data for real models, whatever the models are."""
+    return config.data or ("pocket" if pair.pocket and config.data_root is None else "pv")
 
 
 def _limited(data: TraitSet, limit: int | None) -> TraitSet:

@@ -177,7 +177,9 @@ def _finished(plan: SimilarityPlan, step: str, make: Any, own: Mapping[str, Any]
         return Found(None, f"`{step}` cannot be looked for: {error}")
     if state(folder) != "finished":
         what = f"{own['trait']} was not steered" if step == "steer" else "weights were not compared"
-        return Found(None, f"{what} with these settings (no finished run {folder.name})")
+        other = "--steered" if step == "steer" else "--weights"
+        why = f"{what} with these settings (no finished run {folder.name}; {other} names another)"
+        return Found(None, why)
     return Found(folder)
 
 

@@ -80,7 +80,20 @@ def gated(row: Row, coherence: float, said: str) -> Row:
     ends = {side: row[f"coherence_{side}"] for side in ("a", "b")}
     if fallen := [f"{row[side]} at {end:.1f}" for side, end in ends.items() if end < coherence]:
         return {"verdict": "undecided", "reason": f"incoherent on test: {', '.join(fallen)}"}
-    return {"verdict": said, "reason": ""}
+    return {"verdict": said, "reason": too_few(row) if said == "undecided" else ""}
+
+
+def too_few(row: Row) -> str:
+    """Why a clear interval decides nothing: sign flips of few subjects give no small p."""
+    clear, least = row["low"] > 0 or row["high"] < 0, least_p(int(row["subjects"]))
+    if not clear or least < 0.05:
+        return ""
+    return f"{row['subjects']} subjects allow no p below {least:.2g}"
+
+
+def least_p(subjects: int) -> float:
+    """Of flipping the signs of so many differences, on both sides."""
+    return 2.0 ** (1 - subjects)
 
 
 def natural_vectors(places: Sequence[Place], scores: Scores, tested: Tested) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from analyses.model_diff.steer_hypotheses import (
     OVER_BEST_RANDOM,
     OVER_INSTRUCTION,
     OVER_RANDOM,
+    least_p,
 )
 from analyses.model_diff.steering import Steering
 from analyses.sentences import interval, pocket_banner
@@ -55,7 +56,8 @@ def summarize(
             "conditions": len(tables["doses"]),
             "validation questions": len(plan.validation),
             "test questions": len(plan.test),
-            "missing": len(tables["missing"]),
+            # Without a control one comparison is missing, and named; the set is measured.
+            "missing": len(select(tables["missing"], what="set")) if len(tables["missing"]) else 0,
         },
         cannot_say=CANNOT_SAY,
         seconds=seconds,
@@ -72,7 +74,7 @@ def headline(steering: Steering, tables: Mapping[str, pd.DataFrame]) -> Iterator
         "a p below 0.05 (sign flips over subjects, Benjamini–Hochberg over sets) and a coherence "
         f"of {config.coherence:g} or more there. A set counts only if it does so twice: by the "
         "mean rating, and with 0 for each answer that is itself less coherent than that: "
-        f"{counts}."
+        f"{counts}.{_few(mine)}"
     )
     yield _first(tables["natural_vectors"])
     yield _positions(tables["positions"], config.margin)
@@ -112,16 +114,31 @@ def _trait(steering: Steering) -> str:
 def _set(row: Mapping[str, Any], effects: pd.DataFrame) -> str:
     def found(quantity: str) -> str:
         rows = records(select(effects, set=row["set"], quantity=quantity))
-        return interval(rows[0], digits=0) if rows else "undefined (the control has none)"
+        why = "undefined (no dose of the control is coherent)"
+        return interval(rows[0], digits=0) if rows else why
 
     return (
         f"{row['set']}: block {row['layer']:.0f}, {TOKENS[row['steered']]}, {row['dose']:.2f} of "
         f"the residual stream's length: trait {row['test_trait']:.0f} at coherence "
         f"{row['test_coherence']:.0f} on test questions; {found('change')} over unsteered, "
-        f"{found('over_random')} over random vectors there ({found('coherent_over_random')} by "
-        f"coherent answers alone), {found('over_best_random')} over the "
-        f"random vector's own best, {found('over_best_shuffled')} over shuffled labels' best."
+        f"{found('over_random')}{_p(row)} over random vectors there "
+        f"({found('coherent_over_random')} by coherent answers alone), "
+        f"{found('over_best_random')} over the random vector's own best, "
+        f"{found('over_best_shuffled')} over shuffled labels' best."
     )
+
+
+def _p(row: Mapping[str, Any]) -> str:
+    return "" if absent(row["p_adjusted"]) else f" (adjusted p {row['p_adjusted']:.2g})"
+
+
+def _few(effects: pd.DataFrame) -> str:
+    """Said where no result could count: the numbers below look clear all the same."""
+    subjects = int(effects["subjects"].max()) if len(effects) else 0
+    least = least_p(subjects)
+    if least < 0.05:
+        return ""
+    return f" {subjects} subjects allow no p below {least:.2g}, so that no set can count here."
 
 
 def _first(table: pd.DataFrame) -> str:
@@ -129,8 +146,8 @@ def _first(table: pd.DataFrame) -> str:
     kinds = values_of(table, "tokens") if len(table) else []
     said = " ".join(_first_at(kind, select(table, tokens=kind)) for kind in kinds)
     return (
-        "H1, natural vectors (read in the base model) transfer to the instruct model but are less "
-        "effective. Of each source the set that validation put first, for each kind of tokens "
+        "H1, do natural vectors (read in the base model) transfer to the instruct model, less "
+        "effectively? Of each source the set that validation put first, for each kind of tokens "
         f"(the plan's is all): {said or 'nothing was searched.'}"
     )
 
@@ -168,15 +185,15 @@ def _tied(row: Mapping[str, Any]) -> str:
 
 
 def _positions(table: pd.DataFrame, margin: float) -> str:
-    start = "H2, the position that a vector is read at matters:"
+    start = "H2, does the position that a vector is read at matter?"
     if table.empty:
-        return f"{start} no source has two positions to compare."
+        return f"{start} No source has two positions to compare."
     clear, same, idle = (
         len(select(table, verdict=said)) for said in (("higher", "lower"), "equivalent", NONE_WORKS)
     )
     said = "; ".join(_pair(row) for row in records(table))
     return (
-        f"{start} a position is represented by one vector at its own best place. Of {len(table)} "
+        f"{start} A position is represented by one vector at its own best place. Of {len(table)} "
         f"comparisons of one source and method {clear} are clear (Benjamini–Hochberg), {same} "
         f"equivalent within {margin:g} points, {idle} without a choice, because on validation "
         f"questions none of a position's works, and {len(table) - clear - same - idle} undecided: "

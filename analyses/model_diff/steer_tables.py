@@ -68,8 +68,12 @@ def steer_tables(
 ) -> dict[str, pd.DataFrame]:
     threshold = steering.plan.config.coherence
     missing = [
-        ("set", f"{name} at coherence {at:g}", "no dose that was tried is as coherent")
-        for name in steering.plan.sets
+        (
+            "control" if is_control(name) else "set",
+            f"{name} at coherence {at:g}",
+            "no dose that was tried is as coherent",
+        )
+        for name in sets_of(steering)
         for at in sorted({threshold, *THRESHOLDS})
         if (name, at) not in chosen
     ]

@@ -94,12 +94,14 @@ def _told(rows: pd.DataFrame) -> str:
     n = last - first + 1
     middle = rows[(rows["layer"] >= n // 3) & (rows["layer"] < n - n // 3)]
     accuracy, chance = middle["accuracy"], middle["shuffled_accuracy"]
+    ends = middle["shuffled_accuracy_low"].min(), middle["shuffled_accuracy_high"].max()
     row = records(rows)[0]
     return (
         f"{row['source']} {row['position']} {row['method']}: held-out scenarios are told apart "
         f"with an accuracy of {accuracy.min():.2f} to {accuracy.max():.2f} in the middle third of "
         f"the layers (lowest interval end {middle['accuracy_low'].min():.2f}; labels shuffled "
-        f"inside groups {chance.min():.2f} to {chance.max():.2f}; {row['groups']:.0f} groups)."
+        f"inside groups, once: {chance.min():.2f} to {chance.max():.2f}, interval ends "
+        f"{ends[0]:.2f} and {ends[1]:.2f}; {row['groups']:.0f} groups)."
     )
 
 
@@ -107,6 +109,9 @@ def _alike(cosines: pd.DataFrame) -> str:
     if cosines.empty:
         return "One set of vectors has nothing to be compared with."
     found = {pair: mean for pair, (mean, *_) in alike(cosines).items()}
+    if len(found) == 1:
+        ((names, cosine),) = found.items()
+        return f"{names[0]} and {names[1]} have a cosine of {cosine:.2f}, mean over layers."
     low, high = (extreme(found, key=lambda pair: found[pair]) for extreme in (min, max))
     return (
         f"Most alike are {high[0]} and {high[1]} (cosine {found[high]:.2f}, mean over layers), "

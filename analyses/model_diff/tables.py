@@ -14,6 +14,7 @@ from analyses.model_diff.vetting import left_out
 from tl_geometry.judges import agrees, invents, is_cruel
 from tl_geometry.runs import Run
 from tl_geometry.runs.folders import slug
+from tl_geometry.spans import Span
 from tl_geometry.statistics import wilson
 
 RULES = {"sycophancy": agrees, "evil": is_cruel, "hallucination": invents}
@@ -27,6 +28,18 @@ def vectors_of(folder: Path, source: str) -> Vectors:
     if not path.exists():
         raise ValueError(f"{folder} holds no vectors of the source {source}: extract them first")
     return load_file(path)
+
+
+def sets_of(plan: Plan, folder: Path) -> dict[str, np.ndarray]:
+    """`<source> <position> <method>` → [layer, d], without controls."""
+    found = {}
+    for source in plan.sources:
+        for name, vectors in vectors_of(folder, source.name).items():
+            place, _, method = name.partition("|")
+            if method in plan.config.methods:
+                position = Span.from_folder(place)
+                found[f"{source.name} {position} {method}"] = vectors.double().numpy()
+    return found
 
 
 def extract_tables(plan: Plan, record: Run) -> dict[str, pd.DataFrame]:
@@ -99,13 +112,7 @@ def _samples(
 
 def _cosines(plan: Plan, folder: Path) -> list[dict[str, Any]]:
     """Between every two sets of vectors, layer by layer."""
-    named: dict[str, Any] = {}
-    for source in plan.sources:
-        for name, vectors in vectors_of(folder, source.name).items():
-            place, _, method = name.partition("|")
-            if method in plan.config.methods:
-                named[f"{source.name} {place} {method}"] = vectors.double().numpy()
-    rows = []
+    named, rows = sets_of(plan, folder), []
     for (a, first), (b, second) in combinations(named.items(), 2):
         cosine = (
             (first * second).sum(1) / np.linalg.norm(first, axis=1) / np.linalg.norm(second, axis=1)

@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import load_file
 from tqdm.auto import tqdm
 
 from analyses.model_diff.experiment import run as extract
-from analyses.model_diff.tables import vectors_of
+from analyses.model_diff.tables import sets_of
 from analyses.model_diff.weights_config import Weights
 from analyses.model_diff.weights_exported import export_weights
 from analyses.model_diff.weights_inputs import Inputs, mean_inputs
@@ -68,15 +67,7 @@ def run_weights(config: Weights) -> Results:
 
 def trait_sets(plan: WeightsPlan) -> Sets:
     """`<source> <position> <method>` → [layer, d]: what `extract` found."""
-    found: dict[str, np.ndarray] = {}
-    if plan.extraction is None:
-        return found
-    for source in plan.extraction.sources:
-        for name, vectors in vectors_of(plan.extraction.folder, source.name).items():
-            position, _, method = name.partition("|")
-            if method in plan.extraction.config.methods:
-                found[f"{source.name} {position} {method}"] = vectors.double().numpy()
-    return found
+    return {} if plan.extraction is None else sets_of(plan.extraction, plan.extraction.folder)
 
 
 def _path(record: Run) -> Any:

@@ -127,6 +127,10 @@ def _middle(row: Mapping[str, Any]) -> str:
 def checkpoint(tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:
     """The plan's questions behind phase 3."""
     yield "Checkpoint: after phase 3"
+    if tables["directions"].empty:
+        for layer, norm in by_layer(tables["norms"]).items():
+            yield f"  layer {layer:<4} norm of Δ {norm:.3g}"
+        return
     kinds = {MEAN_COLUMN: "mean column", "o 0": "o 0", "down 0": "down 0", APPLIED: APPLIED}
     heads = "".join(f"{head:<13}" for head in kinds.values())
     yield f"  {'Layer':<7} {'norm of Δ':<11} {heads}toward (mean column)"
@@ -141,4 +145,8 @@ def checkpoint(tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:
         said = select(words, layer=layer, **column) if len(words) else words
         first = " ".join(str(row["token"]) for row in records(said)[:4])
         yield f"  {layer:<7} {norm:<11.3g} " + "".join(f"{cell:<13}" for cell in cells) + first
-    yield "  (peak of the logit lens in standard deviations; random directions: chance_peak)"
+    if "chance_peak" not in table:  # no direction was found
+        return
+    chance = table["chance_peak"].max()
+    yield "  (o 0, down 0: first singular directions of Δo and Δdown. Numbers: peak of the logit"
+    yield f"  lens in standard deviations; 95 % of random directions stay below {chance:.1f})"

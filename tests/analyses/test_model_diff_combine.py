@@ -127,9 +127,11 @@ def test_what_fell_apart_on_test_questions_decides_nothing() -> None:
     from analyses.model_diff.steer_config import Steer
 
     row = {"estimate": 40.0, "low": 20.0, "high": 60.0, "low90": 25.0, "high90": 55.0,
-           "coherence_strategy": 80.0, "coherence_single": 75.0}  # fmt: skip
+           "coherence_strategy": 80.0, "coherence_single": 75.0, "subjects": 11}  # fmt: skip
     assert _verdict(row, 0.01, Steer()) == "higher"
     assert _verdict(row, 0.2, Steer()) == "undecided"
+    few = _verdict({**row, "subjects": 4}, 0.125, Steer())
+    assert few == "undecided: 4 subjects allow no p below 0.12"
     fallen = _verdict({**row, "coherence_single": 60.0}, 0.01, Steer())
     assert fallen == "undecided: incoherent on test (single)"
 
@@ -144,7 +146,7 @@ def test_without_a_coherent_single_vector_nothing_is_combined_and_it_says_so(
     words = ("combine", *SHARED, "--singles", "s", "--run", "none")
     assert main(*words, out=tmp_path / "runs") == 3
     summary = json.loads((tmp_path / "runs" / "none" / "summary.json").read_text())
-    assert "undecided (natural: no dose" in summary["headline"][0]
+    assert "Undecided (natural: no dose" in summary["headline"][0]
     assert summary["counts"]["missing"] == 1
 
 
@@ -189,7 +191,7 @@ def test_h3_counts_what_is_clearly_better_and_what_is_equivalent() -> None:
     said = hypothesis(strategies("higher", "equivalent", "undecided"), 10.0, "")
     assert said.startswith("H3") and "1 of 3 distinct strategies do clearly better" in said
     assert "1 are equivalent within 10 points" in said and "Strategy 3 5 [1, 9] (undecided)" in said
-    assert "undecided (no dose)" in hypothesis(pd.DataFrame(), 10.0, "no dose")
+    assert "Undecided (no dose)" in hypothesis(pd.DataFrame(), 10.0, "no dose")
 
 
 def test_its_figures_name_what_they_count(run: Path) -> None:

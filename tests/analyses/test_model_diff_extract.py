@@ -80,7 +80,7 @@ def test_held_out_scenarios_are_told_apart_and_every_control_is_as_long(run: Pat
 def test_cosines_are_those_of_the_vectors(run: Path) -> None:
     vectors = load_file(run / "natural" / "artifacts" / "vectors.safetensors")
     a, b = (vectors[f"response__5|{method}"][9].double() for method in ("mean_diff", "probe"))
-    names = {"a": "natural response__5 mean_diff", "b": "natural response__5 probe"}
+    names = {"a": "natural response[:5] mean_diff", "b": "natural response[:5] probe"}
     (row,) = records(select(frame(run, "cosines"), layer=9, **names))
     assert row["cosine"] == pytest.approx(float(torch.cosine_similarity(a, b, dim=0)), abs=1e-6)
 

@@ -2,11 +2,13 @@
 
 import json
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from started import started
 
 from analyses.model_diff.config import Extract
 from analyses.model_diff.experiment_file import experiment, read_experiment, write_experiment
@@ -177,9 +179,54 @@ def test_models_of_an_experiment_are_the_ones_that_run(
     assert "pocket-mistral answers" in said and "pocket-mistral-base answers" in said
 
 
+def test_an_experiment_is_written_and_nothing_is_run(
+    tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    from analyses.model_diff.__main__ import main
+
+    monkeypatch.chdir(tmp_path)
+    mine = ["--model", "pocket-mistral", "--out", str(tmp_path / "runs")]
+    assert main(["extract", "--write-experiment", "mine", *mine]) == 0
+    assert "wrote experiments/mine/config.json" in capsys.readouterr().out
+    named = ("pocket-mistral-base", "pocket-mistral")
+    assert read_experiment("mine") == named and not (tmp_path / "runs").exists()
+
+
+def test_a_folder_of_one_s_own_is_read_whatever_the_models_are(tmp_path: Path) -> None:
+    from analyses.model_diff.plan import make_plan
+
+    mine = tmp_path / "mine"
+    shutil.copytree(Path(__file__).parents[2] / "datasets" / "traits", mine)
+    path = mine / "pv_natural" / "evil" / "positive.txt"
+    first, *others = path.read_text().splitlines()
+    path.write_text("\n".join([f"Mine: {first}", *others]))
+    plan = make_plan(Extract(trait="evil", data_root=str(mine)))
+    assert plan.sources[1].traits.positive[0].prompt.startswith("Mine: ")
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--prompts", "bank"), "--prompts does nothing here"),
+        (("--data", "pocket", "--data-root", "mine"), "leave one of the two out"),
+        (("--model", "pocket-lama"), "nearest names: pocket-llama"),
+        (("--base", "pocket-qwen2-base"), "name with --base what pocket-llama was tuned from"),
+    ],
+)
+def test_what_would_be_ignored_or_was_mistyped_is_refused(
+    options: tuple[str, ...], sentence: str, caplog: Any, capsys: Any
+) -> None:
+    from analyses.model_diff.__main__ import main
+
+    start = started(main, ["extract", "--dry-run", *options], caplog, capsys)
+    assert start.status == 2 and sentence in start.log
+
+
 def test_lists_may_be_written_with_commas() -> None:
     from analyses.model_diff.__main__ import read
 
+    both = ("response[:5]", "response[:10]")
+    assert read(["extract", "--natural-positions", ",".join(both)]).natural_positions == both
     assert read(["run", "--phases", "extract,weights"]).phases == ("extract", "weights")
     assert read(["combine", "--shares=0.5,1"]).shares == (0.5, 1.0)
     given = read(["steer", "--position", "response[:5],response[:]", "--method", "probe,mean_diff"])

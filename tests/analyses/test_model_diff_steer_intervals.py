@@ -185,6 +185,9 @@ def test_hypothesis_1_needs_a_small_p_as_well() -> None:
     few = first_hypothesis({**RATINGS, at(NATURAL): 100.0}, subjects=4)
     assert few[0]["p"] == pytest.approx(2 / 16) and few[0]["low"] > 0
     assert few[0]["verdict"] == "undecided"
+    assert few[0]["reason"] == "4 subjects allow no p below 0.12"
+    many = first_hypothesis({**RATINGS, at(NATURAL): 100.0})
+    assert (many[0]["verdict"], many[0]["reason"]) == ("higher", "")
 
 
 def test_hypothesis_1_says_nothing_of_answers_that_fell_apart() -> None:

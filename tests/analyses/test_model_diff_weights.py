@@ -48,7 +48,7 @@ def test_cosines_are_with_the_vectors_of_the_same_layer(run: Path) -> None:
     directions = load_file(run / "weights" / "artifacts" / "directions.safetensors")
     source = run.parent / "vectors" / "natural" / "artifacts" / "vectors.safetensors"
     vector = load_file(source)["response__5|mean_diff"][9].double()
-    named = {"kind": "down 0", "set": "natural response__5 mean_diff", "layer": 9}
+    named = {"kind": "down 0", "set": "natural response[:5] mean_diff", "layer": 9}
     (row,) = records(select(frame(run, "alignment"), **named))
     wanted = torch.cosine_similarity(directions["down 0"][9].double(), vector, dim=0)
     assert row["cosine"] == pytest.approx(float(wanted), abs=1e-6)
@@ -173,7 +173,7 @@ def test_an_edit_along_a_trait_vector_is_seen_in_its_layer_alone(
     assert start.status == 0
     table = frame(tmp_path / "a", "energy")
     clear = table[table["p_adjusted"] < 0.05]
-    mine = select(clear, set="natural response__5 mean_diff")
+    mine = select(clear, set="natural response[:5] mean_diff")
     assert len(table) == 4 * 2 * 32
     assert list(zip(mine["layer"], mine["component"], strict=True)) == [(20, "down")]
     assert set(zip(clear["layer"], clear["component"], strict=True)) == {(20, "down")}

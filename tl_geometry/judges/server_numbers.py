@@ -94,13 +94,21 @@ def server_number_judge(
 ) -> ServerNumberJudge:
     """A judge at an address such as http://localhost:8000/v1, asked once whether it can judge.
 
-    Raises as `ServerNumberJudge.check`, before anything is judged.
+    Raises as `ServerNumberJudge.check`, before anything is judged; ValueError where no server
+    answers.
     """
+    from openai import APIConnectionError
+
     limits: Any = {"timeout": timeout, "max_retries": max_retries}
     client = client_at(base_url, api_key=api_key, **limits)
     judge = ServerNumberJudge(model=model, client=client, revision=revision, workers=workers)
     try:
         judge.check()
+    except APIConnectionError as error:
+        client.close()
+        raise ValueError(
+            f"no answer from a server at {base_url}: start it, or correct the address"
+        ) from error
     except Exception:
         client.close()
         raise
