@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from figures.marks import bars, level_line, numbers
+from figures.marks import bars, level_line, numbers, padded_range
 from figures.rows import count, n_range, records, select
 from figures.style import BLUE, GREY, VERMILLION, finish, grid, nothing, plain, wrap
 
@@ -48,8 +48,10 @@ def over_single(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
         return nothing("No strategy was compared", "no strategy had a coherent dose")
     margin = float(table["margin"].iloc[0])
     figure = _points(380)
-    figure.add_hrect(y0=-margin, y1=margin, fillcolor=GREY, opacity=0.15, line_width=0)
     _add(figure, [str(name) for name in table["strategy"]], table, VERMILLION)
+    # Plotly draws no such band in a panel that is still empty.
+    figure.add_hrect(y0=-margin, y1=margin, fillcolor=GREY, opacity=0.15, line_width=0)
+    figure.update_yaxes(range=padded_range(table, -margin, margin))
     said = ", ".join(f"{row['strategy']} {row['verdict']}" for row in records(table))
     caption = (
         f"Trait on test questions minus that of the {str(table['over'].iloc[0]).lower()}, paired, "
@@ -63,6 +65,7 @@ def _points(height: int) -> go.Figure:
     figure = grid(height=height)
     level_line(figure, 0.0)
     figure.update_yaxes(title_text="points of the trait rating")
+    figure.update_layout(scattermode="group", scattergap=0.7)
     return figure
 
 
@@ -73,6 +76,7 @@ def _add(
     figure.add_scatter(
         x=x, y=numbers(rows["estimate"]), error_y=bars(rows, colour), mode="markers",
         marker={"color": colour, "size": 9}, name=label, showlegend=bool(label),
+        offsetgroup=label,
     )  # fmt: skip
 
 

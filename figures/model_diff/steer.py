@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from figures.marks import bars, numbers
+from figures.marks import bars, numbers, padded_range
 from figures.refusal.panels import panels, title_lines
 from figures.rows import n_range, records, select, values_of, where
 from figures.style import BLUE, GREY, VERMILLION, finish, grid, plain
@@ -130,7 +130,8 @@ def effects(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
         tickvals=list(places.values()), ticktext=[_chosen(chosen[name]) for name in places],
         range=[-0.6, len(names) - 0.4],
     )  # fmt: skip
-    figure.update_xaxes(title_text="points of the trait rating", range=[-45, 104])
+    ends = padded_range(rows, -40, 100)
+    figure.update_xaxes(title_text="points of the trait rating", range=ends)
     over = select(rows, quantity="over_random")
     low, p = over["low"].to_numpy(float), over["p_adjusted"].to_numpy(float)
     clear = int(((low > 0) & (p < 0.05)).sum())
@@ -144,7 +145,8 @@ def effects(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
         f"coherence on test questions). Dotted: {WANTED:g} points. 95 % intervals over subjects "
         f"(n = {n_range(over)} questions): BCa, or Newcombe's where every question changes alike. "
         "Counted are intervals above 0 with a p below 0.05 (sign flips over subjects, "
-        "Benjamini–Hochberg over sets). Controls were searched alike."
+        "Benjamini–Hochberg over sets; of n subjects no p is below 2/2ⁿ). Controls were searched "
+        "alike."
     )
     return finish(figure, title, caption)
 

@@ -12,7 +12,6 @@ from figures.rows import records, select, values_of, where
 from figures.style import (
     BLACK,
     BLUE,
-    DIVERGING,
     GREEN,
     GREY,
     ORANGE,
@@ -33,6 +32,14 @@ KINDS = {
     "down applied": Look("Δdown applied to them", ORANGE, "dash", "diamond"),
     "applied": Look("both, what the layer adds", BLACK, symbol="cross"),
 }
+
+
+COLOURS = (BLUE, VERMILLION, ORANGE, BLACK, SKY, GREY)
+"""Of sources and positions; a probe is dotted."""
+
+
+def _place(name: object) -> str:
+    return str(name).rpartition(" ")[0]
 
 
 def norms(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
@@ -60,16 +67,19 @@ def norms(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
             f"The middle third of the layers holds {decimal(100 * middle['estimate'], 1)} % of the "
             f"squared change; an even change would have {decimal(100 * middle['uniform'], 1)} %"
         )
+        for edge in (middle["first_layer"], middle["end_layer"]):
+            figure.add_vline(x=edge - 0.5, line={"color": BLACK, "dash": "dash", "width": 1.2})
     caption = (
         "Frobenius norm of the difference over the base matrix's own, layer by layer. Vectors "
-        "(norms, biases) are among the components; the share in the title is of matrices."
+        "(norms, biases) are among the components. The share in the title is of the matrices' "
+        "squared norms, not of these per cents; dashed lines bound the middle third."
     )
     return finish(figure, title, caption)
 
 
 def lens(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     """How far the words of each direction stand out."""
-    table = select(tables["directions"], status="ok")
+    table = select(tables["directions"], status="ok", kind=tuple(KINDS))
     if table.empty:
         return nothing("No figure “lens”", "no layer has a direction that could be read")
     figure = grid(height=380)
@@ -88,13 +98,14 @@ def lens(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     figure.update_yaxes(title_text="peak, standard deviations")
     loud = int((table["p_peak"].to_numpy(float) < 0.05).sum())
     title = (
-        f"Words of {loud} of {len(table)} directions stand out more than those of 95 % of random "
-        f"directions (about {0.05 * len(table):.0f} by chance)"
+        f"Words of {loud} of these {len(table)} directions stand out more than those of 95 % of "
+        f"random ones (about {0.05 * len(table):.0f} by chance)"
     )
     caption = (
         "Logit lens: largest |logit| of a direction through the base model's final norm and output "
         "matrix, in standard deviations over the vocabulary. Green: 95 % of random directions stay "
-        "below it. Every direction has a top 20; only what is above the line can mean something."
+        "below it. Every direction has a top 20; only what is above the line can mean something. "
+        "Further singular directions are in directions.csv."
     )
     return finish(figure, title, caption)
 
@@ -108,14 +119,15 @@ def alignment(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     for k, kind in enumerate(kinds):
         row, col = place.at[k]
         mine = select(table, kind=kind)
-        sets = values_of(mine, "set")
-        for n, name in enumerate(sets):
+        places_of = list(dict.fromkeys(_place(name) for name in values_of(mine, "set")))
+        for name in values_of(mine, "set"):
             rows = select(mine, set=name).sort_values("layer")
-            shade = DIVERGING[n % len(DIVERGING)][1] if len(sets) > 8 else None
+            colour = COLOURS[places_of.index(_place(name)) % len(COLOURS)]
+            dash = "dot" if str(name).endswith(" probe") else "solid"
             place.figure.add_scatter(
                 x=rows["layer"].tolist(), y=numbers(rows["cosine"]), mode="lines",
                 name=str(name), legendgroup=str(name), showlegend=k == 0,
-                line={"width": 1.4, "color": shade}, row=row, col=col,
+                line={"width": 1.4, "color": colour, "dash": dash}, row=row, col=col,
             )  # fmt: skip
         # Plotly draws no such line in a panel that is still empty.
         for edge in (-2 * sd, 2 * sd):
