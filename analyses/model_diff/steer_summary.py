@@ -134,7 +134,7 @@ def _p(row: Mapping[str, Any]) -> str:
 
 def _few(effects: pd.DataFrame) -> str:
     """Said where no result could count: the numbers below look clear all the same."""
-    subjects = int(effects["subjects"].max()) if len(effects) else 0
+    subjects = int(effects["subjects"].to_numpy(int).max()) if len(effects) else 0
     least = least_p(subjects)
     if least < 0.05:
         return ""
