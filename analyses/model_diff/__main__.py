@@ -16,7 +16,7 @@ import sys
 from typing import Any
 
 from analyses.cli import OK, chosen_step, log_to_terminal, parse
-from analyses.model_diff.experiment_file import write_experiment
+from analyses.model_diff.experiment_file import path_of, write_experiment
 from analyses.model_diff.steps import STEPS, Step
 from analyses.starting import carried_out, status_of
 
@@ -40,7 +40,11 @@ def _carry_out(step: Step, config: Any) -> int:
     if config.write_experiment is not None:
         from analyses.model_diff.plan import pair_of
 
-        _say([f"wrote {write_experiment(config.write_experiment, *pair_of(config).names)}"])
+        names = pair_of(config).names
+        if config.dry_run:
+            _say([f"would write {' and '.join(names)} into {path_of(config.write_experiment)}"])
+        else:
+            _say([f"wrote {write_experiment(config.write_experiment, *names)}"])
         return OK
     plan = step.act("plan")(config)
     if config.dry_run:

@@ -1,14 +1,13 @@
 """What a run of `calibrate` will do, settled before any judge is loaded."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from analyses.model_diff.calibrate_config import Calibrate
 from analyses.model_diff.extracted import recorded
-from analyses.model_diff.plan import ANALYSIS, Plan, extraction_of
-from analyses.requested import model_plans
+from analyses.model_diff.plan import ANALYSIS, Plan, extraction_of, has_rule, judge_identity
 from tl_geometry.runs import Spec, run_folder, run_name
 
 VERSION = 1
@@ -55,7 +54,7 @@ def make_calibrate_plan(config: Calibrate) -> CalibratePlan:
     of models outside the embedded world, which the rule does not know."""
     config.check()
     extraction = extraction_of(config, config.vectors)
-    if not extraction.pair.pocket:
+    if not has_rule(config, extraction.pair):
         raise ValueError(
             "the rule knows the embedded world's grammar and no other: calibrate a judge on "
             "responses of embedded models, and use it elsewhere"
@@ -65,7 +64,7 @@ def make_calibrate_plan(config: Calibrate) -> CalibratePlan:
         raise ValueError(
             f"{extraction.folder.name} holds responses for {trait}: give --trait {trait}"
         )
-    return CalibratePlan(config, extraction, _judge(config))
+    return CalibratePlan(config, extraction, judge_identity(config))
 
 
 def calibrate_cost(plan: CalibratePlan) -> Iterator[str]:
@@ -75,13 +74,3 @@ def calibrate_cost(plan: CalibratePlan) -> Iterator[str]:
         f"{plan.judge['name']} rates the responses of {plan.extraction.folder.name}{at_most} in "
         "three questions each: trait, language, and whether it takes up its question"
     )
-
-
-def _judge(config: Calibrate) -> dict[str, str]:
-    assert config.judge_model is not None
-    if config.judge_url:
-        return {"name": config.judge_model, "source": config.judge_model, "revision": "server"}
-    (model,) = model_plans(replace(config, models=(config.judge_model,)))
-    if model.size is None:
-        raise ValueError(f"{model.name}: {model.reason}")
-    return model.identity

@@ -147,7 +147,7 @@ def _verdict(row: Row, p: float, config: Steer) -> str:
     sides = ("coherence_strategy", "coherence_single")
     if fallen := [name for name in sides if row[name] < config.coherence]:
         return "undecided: incoherent on test (" + ", ".join(f[10:] for f in fallen) + ")"
-    said, few = verdict(row, config.margin, p), too_few(row)
+    said, few = verdict(row, config.margin, p), too_few({**row, "p_adjusted": p})
     return f"undecided: {few}" if said == "undecided" and few else said
 
 

@@ -35,6 +35,15 @@ class Diff(Common):
     data_root: str | None = None
     """Folder of your own with pv_instruction/<trait> and pv_natural/<trait>, for `pv`. Default:
     datasets/traits."""
+    vet: Vet | None = None
+    """Leave out pairs of responses of which one does not show what its side stands for: by the
+    embedded world's `rule` (default there), by a `judge` (--judge-model), or `none` (default
+    elsewhere)."""
+    judge_model: str | None = None
+    """A model as judge: of steered answers, and with --vet judge of responses. Default: the
+    embedded world's own rules."""
+    judge_url: str | None = None
+    """An OpenAI-compatible server with log-probabilities, whose model --judge-model names."""
     resamples: int = 10_000
     """Bootstrap resamples."""
     preset: str | None = None
@@ -61,6 +70,10 @@ class Diff(Common):
                 "--revision names the commit of one model, and two are compared: give folders of "
                 "the wanted commits as --model and --base"
             )
+        if self.vet == "judge" and self.judge_model is None:
+            raise ValueError("--vet judge needs the name of a judge: --judge-model NAME")
+        if self.judge_url and not self.judge_model:
+            raise ValueError("--judge-url needs the name of a model there: --judge-model NAME")
         if self.prompts is not None:
             raise ValueError(
                 "--prompts does nothing here: scenarios and questions come with --trait (--data, "
@@ -91,14 +104,6 @@ class Extract(Diff):
     """0 is greedy."""
     new_tokens: int = 64
     """Tokens of a response, where positions do not say how many are enough."""
-    vet: Vet | None = None
-    """Leave out pairs of responses of which one does not show what its side stands for: by the
-    embedded world's `rule` (default there), by a `judge` (--judge-model), or `none` (default
-    elsewhere)."""
-    judge_model: str | None = None
-    """A model as judge of responses, for --vet judge."""
-    judge_url: str | None = None
-    """An OpenAI-compatible server with log-probabilities, whose model --judge-model names."""
 
     def check(self) -> None:
         super().check()
@@ -113,10 +118,6 @@ class Extract(Diff):
             )
         if self.limit is not None and self.limit < 10:
             raise ValueError(f"limit={self.limit}: five folds need 10 scenarios a side")
-        if self.vet == "judge" and self.judge_model is None:
-            raise ValueError("--vet judge needs the name of a judge: --judge-model NAME")
-        if self.judge_url and not self.judge_model:
-            raise ValueError("--judge-url needs the name of a model there: --judge-model NAME")
         if not self.methods or not (self.instruction_positions or self.natural_positions):
             raise ValueError("give a method, and positions of one source at least")
 

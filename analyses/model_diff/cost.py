@@ -18,8 +18,18 @@ def cost(plan: Plan) -> Iterator[str]:
         )
         if source.model.size is not None:
             yield f"  {source.model.size.parameters / 1e6:.1f} M parameters"
-    yield f"responses are vetted: {plan.vet}"
+    yield f"responses are vetted by {_vetting(plan)}"
     yield "models are loaded one after the other"
+
+
+def _vetting(plan: Plan) -> str:
+    if plan.vetting["by"] == "none":
+        return "nobody"
+    if plan.vetting["by"] == "rule":
+        return "the embedded world's rule"
+    n = sum(2 * len(s.traits.positive) for s in plan.sources) * plan.config.rollouts
+    where = "on its server" if plan.config.judge_url else "loaded beside the model that responds"
+    return f"{plan.vetting['judge']['name']}, {where}: {n} ratings"
 
 
 def steer_cost(plan: SteerPlan) -> Iterator[str]:

@@ -12,7 +12,7 @@ from analyses.model_diff.responses import respond
 from analyses.model_diff.summary import summarize
 from analyses.model_diff.tables import extract_tables
 from analyses.model_diff.vectors import measured, of_rows
-from analyses.model_diff.vetting import vetted
+from analyses.model_diff.vetting import Judge, vetted, vetting_judge
 from analyses.requested import load
 from analyses.results import Results
 from tl_geometry.runs import Run, open_run
@@ -32,8 +32,9 @@ def run(config: Extract) -> Results:
 
     began, plan = time.monotonic(), make_plan(config)
     with open_run(plan.folder, plan.spec, policy=config.policy) as record:
+        judge = _judge(plan, record)
         for source in plan.sources:
-            _measure(plan, record, source)
+            _measure(plan, record, source, judge)
         tables = extract_tables(plan, record)
         for name, table in tables.items():
             record.write_table(name, table)
@@ -44,7 +45,13 @@ def run(config: Extract) -> Results:
     return Results(record.folder, tables, summary)
 
 
-def _measure(plan: Plan, record: Run, source: Source) -> None:
+def _judge(plan: Plan, record: Run) -> Judge | None:
+    """Reached before anything is generated, and only where something is still to be rated."""
+    open_ = any(DONE not in record.log(source.name).done for source in plan.sources)
+    return vetting_judge(plan) if open_ and record.measuring else None
+
+
+def _measure(plan: Plan, record: Run, source: Source, judge: Judge | None) -> None:
     """One model in memory at a time: base and instruct belong to different sources."""
     log = record.log(source.name)
     if DONE in log.done:
@@ -55,7 +62,7 @@ def _measure(plan: Plan, record: Run, source: Source) -> None:
     rows = respond(model, record, source, plan.config)
     if bad := [row["reason"] for row in rows if row["status"] != "ok"]:
         raise RuntimeError(f"{len(bad)} of {len(rows)} responses failed: {bad[0]}")
-    kept = vetted(plan, record, source, rows)
+    kept = vetted(record, source, rows, plan.config.trait, judge)
     found = measured(model, source, of_rows(kept), plan.config)
     if not found.vectors:
         raise RuntimeError(f"{source.name}: {found.rows[0]['reason']}")

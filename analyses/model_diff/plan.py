@@ -1,15 +1,16 @@
 """What a run will do, settled before any weight is loaded."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from analyses.model_diff.config import SEED_EXTRACT, Data, Diff, Extract, Vet
+from analyses.model_diff.config import SEED_EXTRACT, Data, Diff, Extract
 from analyses.requested import ModelPlan, dtype_name, model_plans
 from tl_geometry.catalogue import MODELS, is_pocket, resolve
-from tl_geometry.judges.pocket_rule import RULES
+from tl_geometry.judges import pocket_rule
+from tl_geometry.judges.trait_scores import RUBRIC_DIGEST
 from tl_geometry.pocket.trait_sets import trait_set
 from tl_geometry.prompts.trait_files import Scenario, TraitSet
 from tl_geometry.runs import Spec, run_folder, run_name, state
@@ -69,16 +70,13 @@ class Plan:
     config: Extract
     pair: Pair
     sources: tuple[Source, ...]
+    vetting: Mapping[str, Any]
+    """Who looks at responses before anything is made of them: `by` is rule, judge or none."""
 
     @property
     def n_layers(self) -> int:
         assert self.pair.instruct.size is not None
         return self.pair.instruct.size.n_layers
-
-    @property
-    def vet(self) -> Vet:
-        """Who looks at responses before anything is made of them."""
-        return _vet(self.config, self.pair)
 
     @cached_property
     def spec(self) -> Spec:
@@ -102,7 +100,7 @@ class Plan:
                 "new_tokens": {s.name: s.new_tokens for s in self.sources},
                 "resamples": config.resamples,
                 "seed": config.seed,
-                "vet": f"judge {config.judge_model}" if self.vet == "judge" else self.vet,
+                "vet": dict(self.vetting),
             },
         )
 
@@ -112,33 +110,54 @@ class Plan:
         return run_folder(ANALYSIS, run_name(self.spec, name, self.config.run), self.config.out)
 
 
-def make_plan(config: Extract) -> Plan:
+def make_plan(config: Extract, vetting: Mapping[str, Any] | None = None) -> Plan:
     """ValueError says what to change: unknown models or traits, positions that are none, models
-    of unlike shape."""
+    of unlike shape. `vetting` is that of a run as it is on record."""
     config.check()
     pair = pair_of(config)
+    vetting = vetting_of(config, pair) if vetting is None else vetting
+    floor = 0 if vetting["by"] == "none" else VETTED
     asked = {"instruction": config.instruction_positions, "natural": config.natural_positions}
     sources = []
     for name, variant in (("instruction", "instruct"), ("natural", "base")):
         if spans := tuple(dict.fromkeys(Span.parse(text) for text in asked[name])):
             model = pair.instruct if variant == "instruct" else pair.base
             data = _limited(set_of(config, pair, name), config.limit)
-            new = max(_needed(spans, config), 0 if _vet(config, pair) == "none" else VETTED)
+            new = _needed(spans, config, floor)
             sources.append(Source(name, variant, model, data, spans, new))  # type: ignore[arg-type] # a str
-    if config.vet == "rule" and not _has_rule(config, pair):
+    return Plan(config, pair, tuple(sources), vetting)
+
+
+def vetting_of(config: Diff, pair: Pair) -> dict[str, Any]:
+    """Everything that its verdicts depend on. ValueError for a rule where none reads the trait."""
+    ruled = has_rule(config, pair)
+    by = config.vet or ("rule" if ruled else "none")
+    if by == "none":
+        return {"by": by}
+    if by == "judge":
+        return {"by": by, "judge": judge_identity(config), "rubric": RUBRIC_DIGEST}
+    if not ruled:
         raise ValueError(
             f"--vet rule: no rule reads {config.trait} outside the embedded world; give "
             "--vet judge --judge-model NAME, or leave it out"
         )
-    return Plan(config, pair, tuple(sources))
+    return {"by": by, "version": pocket_rule.VERSION}
 
 
-def _vet(config: Extract, pair: Pair) -> Vet:
-    return config.vet or ("rule" if _has_rule(config, pair) else "none")
+def has_rule(config: Diff, pair: Pair) -> bool:
+    """Whether the embedded world's rule can tell the trait in what these models say."""
+    return data_of(config, pair) == "pocket" and config.trait in pocket_rule.RULES
 
 
-def _has_rule(config: Diff, pair: Pair) -> bool:
-    return data_of(config, pair) == "pocket" and config.trait in RULES
+def judge_identity(config: Diff) -> dict[str, str]:
+    """As far as it is known before the judge is loaded. ValueError where it cannot be found."""
+    assert config.judge_model is not None
+    if config.judge_url:
+        return {"name": config.judge_model, "source": config.judge_model, "revision": "server"}
+    (model,) = model_plans(replace(config, models=(config.judge_model,)))
+    if model.size is None:
+        raise ValueError(f"{model.name}: {model.reason}")
+    return model.identity
 
 
 def extraction_of(config: Diff, vectors: str | None) -> Plan:
@@ -199,7 +218,8 @@ def _limited(data: TraitSet, limit: int | None) -> TraitSet:
     return replace(data, positive=positive, negative=negative)
 
 
-def _needed(spans: Sequence[Span], config: Extract) -> int:
-    """New tokens that fill every span; at least one, since a response is read."""
+def _needed(spans: Sequence[Span], config: Extract, floor: int) -> int:
+    """New tokens that fill every span; at least one, since a response is read, and `floor` where
+    spans and not --new-tokens decide."""
     wanted = [span.new_tokens for span in spans]
-    return max(1, *(config.new_tokens if n is None else n for n in wanted))
+    return max(1, *(config.new_tokens if n is None else max(n, floor) for n in wanted))

@@ -9,7 +9,7 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from analyses.model_diff.config import Data
-from analyses.model_diff.plan import ANALYSIS, Pair, Variant, pair_of, set_of
+from analyses.model_diff.plan import ANALYSIS, Pair, Variant, data_of, pair_of, set_of
 from analyses.model_diff.similarity_config import Similarity
 from analyses.requested import ModelPlan, dtype_name
 from tl_geometry.prompts.trait_files import TraitSet
@@ -57,7 +57,7 @@ class SimilarityPlan:
 
     @property
     def data(self) -> Data:
-        return self.config.data or ("pocket" if self.pair.pocket else "pv")
+        return data_of(self.config, self.pair)
 
     @property
     def n_layers(self) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from analyses.model_diff.config import Diff
-from analyses.model_diff.plan import ANALYSIS, OF_THE_RUN, set_of
+from analyses.model_diff.plan import ANALYSIS, OF_THE_RUN, has_rule, set_of
 from analyses.model_diff.similarity_plan import SimilarityPlan
 from analyses.model_diff.steer_plan import make_steer_plan
 from analyses.model_diff.steps import STEPS
@@ -161,8 +161,10 @@ def weight_change(found: Found) -> tuple[Mapping[int, float], str]:
 
 def _steered(plan: SimilarityPlan, trait: str) -> Found:
     # No judge is in a run's key; a plan for models outside the embedded world wants one named.
-    judge = {} if plan.pair.pocket else {"judge_model": plan.pair.instruct.name}
-    return _finished(plan, "steer", make_steer_plan, {"trait": trait, **judge})
+    own: dict[str, Any] = {"trait": trait}
+    if plan.config.judge_model is None and not has_rule(replace(plan.config, **own), plan.pair):
+        own["judge_model"] = plan.pair.instruct.name
+    return _finished(plan, "steer", make_steer_plan, own)
 
 
 def _finished(plan: SimilarityPlan, step: str, make: Any, own: Mapping[str, Any]) -> Found:

@@ -61,10 +61,6 @@ class Steer(Diff):
     """Tokens of an answer."""
     subset: int = 0
     """So many validation and test questions; 0: all."""
-    judge_model: str | None = None
-    """A model as judge, loaded beside the steered one. Default: the embedded world's own rules."""
-    judge_url: str | None = None
-    """An OpenAI-compatible server with log-probabilities, whose model --judge-model names."""
 
     @property
     def questions(self) -> int | None:
@@ -86,8 +82,6 @@ class Steer(Diff):
             raise ValueError(f"margin={self.margin} must lie between 0 and 100 points")
         if self.subset < 0 or (self.questions is not None and self.questions < 3):
             raise ValueError(f"subset={self.questions}: an interval needs at least 3; 0 means all")
-        if self.judge_url and not self.judge_model:
-            raise ValueError("--judge-url needs the name of a model there: --judge-model NAME")
 
     def idle(self) -> list[str]:
         """Settings that were given and do nothing: those of the other search."""

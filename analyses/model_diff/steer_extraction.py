@@ -37,7 +37,8 @@ def _as_it_was(config: Steer, plan: Plan) -> Plan:
         "new_tokens": _asked_tokens(said),
         **{name: said[name] for name in ("limit", "rollouts", "temperature", "resamples", "seed")},
     }
-    found = make_plan(Extract(**{**shared, "preset": None, "run": config.vectors, **own}))
+    asked = Extract(**{**shared, "vet": None, "preset": None, "run": config.vectors, **own})
+    found = make_plan(asked, said["vet"])
     if spec != found.spec.as_dict():
         raise ValueError(
             f"--vectors {config.vectors}: {plan.folder} holds vectors of other models or data, or "

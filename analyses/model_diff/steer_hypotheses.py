@@ -66,7 +66,7 @@ def positions(chosen: Chosen, scores: Scores, tested: Tested) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {**row, "p_adjusted": p, "margin": config.margin,
-             **gated(row, config.coherence, verdict(row, config.margin, p))}
+             **gated({**row, "p_adjusted": p}, config.coherence, verdict(row, config.margin, p))}
             for row, p in zip(rows, adjusted.tolist(), strict=True)
         ]
     )  # fmt: skip
@@ -84,16 +84,20 @@ def gated(row: Row, coherence: float, said: str) -> Row:
 
 
 def too_few(row: Row) -> str:
-    """Why a clear interval decides nothing: sign flips of few subjects give no small p."""
-    clear, least = row["low"] > 0 or row["high"] < 0, least_p(int(row["subjects"]))
-    if not clear or least < 0.05:
+    """Why a clear interval decides nothing: flipping the signs of few differences gives no small p,
+    and a subject that does not differ adds none."""
+    if not (row["low"] > 0 or row["high"] < 0):
         return ""
-    return f"{row['subjects']} subjects allow no p below {least:.2g}"
+    least = least_p(row["differing"])
+    if least >= 0.05:
+        return f"{row['differing']} of {row['subjects']} subjects differ: no p below {least:.2g}"
+    adjusted = "p_adjusted" in row
+    return f"{'adjusted ' if adjusted else ''}p {row['p_adjusted' if adjusted else 'p']:.2g}"
 
 
-def least_p(subjects: int) -> float:
-    """Of flipping the signs of so many differences, on both sides."""
-    return 2.0 ** (1 - subjects)
+def least_p(differing: int) -> float:
+    """Of flipping the signs of so many differences that are not 0, on both sides."""
+    return min(1.0, 2.0 ** (1 - differing))
 
 
 def natural_vectors(places: Sequence[Place], scores: Scores, tested: Tested) -> pd.DataFrame:
@@ -175,5 +179,5 @@ def _by_tie(idle: Mapping[str, bool]) -> Row:
 
 def _nothing(why: str) -> Row:
     names = ("estimate", "low", "high", "low90", "high90", "p", "coherence_a", "coherence_b")
-    gone = {"n": 0, "subjects": 0, "method": "", "status": "missing", "reason": why}
+    gone = {"n": 0, "subjects": 0, "differing": 0, "method": "", "status": "missing", "reason": why}
     return {"a": "", "b": "", **dict.fromkeys(names, float("nan")), **gone, **_by_tie({})}

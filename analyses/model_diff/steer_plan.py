@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from analyses.model_diff.plan import ANALYSIS, Plan, Source, set_of
+from analyses.model_diff.plan import ANALYSIS, Plan, Source, has_rule, set_of
 from analyses.model_diff.steer_config import Steer
 from analyses.model_diff.steer_extraction import vectors_of
 from analyses.model_diff.steer_walk import Walk
@@ -129,7 +129,7 @@ def make_steer_plan(config: Steer) -> SteerPlan:
     extraction, source = vectors_of(config)
     if config.layers:
         sites.check_layers(config.layers, extraction.n_layers)
-    if not extraction.pair.pocket and config.judge_model is None:
+    if not has_rule(config, extraction.pair) and config.judge_model is None:
         raise ValueError(
             "outside the embedded world nothing but a judge can rate answers: give --judge-model, "
             "and --judge-url where it runs on a server"

@@ -134,7 +134,9 @@ def _p(row: Mapping[str, Any]) -> str:
 
 def _few(effects: pd.DataFrame) -> str:
     """Said where no result could count: the numbers below look clear all the same."""
-    subjects = int(effects["subjects"].to_numpy(int).max()) if len(effects) else 0
+    if effects.empty:
+        return ""
+    subjects = int(effects["subjects"].to_numpy(int).max())
     least = least_p(subjects)
     if least < 0.05:
         return ""

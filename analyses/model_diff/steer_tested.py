@@ -85,8 +85,16 @@ class Tested:
             wide, narrow = (newcombe(one, other, ends.n, level) for level in (0.95, 0.90))
             lows = {"low": wide[0], "high": wide[1], "low90": narrow[0], "high90": narrow[1]}
         method = ends.method if ends.status == "ok" else NEWCOMBE
-        p = self._flipped(gaps)
-        return {**row, **lows, "p": p, "method": method, "status": "ok", "reason": ""}
+        p, differing = self._flipped(gaps), int((self._by_subject(gaps) != 0).sum())
+        return {
+            **row,
+            "differing": differing,
+            **lows,
+            "p": p,
+            "method": method,
+            "status": "ok",
+            "reason": "",
+        }
 
     def resampled(self, values: Values) -> BootstrapResult:
         codes, n = level_codes(self.subjects)
@@ -98,8 +106,11 @@ class Tested:
         """Sign-flip p of the subjects' mean differences; 1 where there is none."""
         return self._flipped(self.values(one, "trait") - self.values(other, "trait"))
 
+    def _by_subject(self, gaps: Values) -> Float[np.ndarray, " subject"]:
+        return subject_means(gaps, *level_codes(self.subjects))
+
     def _flipped(self, gaps: Values) -> float:
-        means = subject_means(gaps, *level_codes(self.subjects))
+        means = self._by_subject(gaps)
         if not means.any():
             return 1.0
         return float(sign_flip_p(means, np.random.default_rng(self.plan.config.seed)))

@@ -21,7 +21,8 @@ CANNOT_SAY = (
     "sides (length, opening words, the system prompt's own wording) tells them apart as well. "
     "Whether a vector changes what a model does is not measured here.",
     "Vetted responses were kept by what they say: that their states differ is partly by choice. "
-    "Vetting is for the vector's sake, and accuracy is of the responses that are left.",
+    "Vetting is for the vector's sake, and accuracy is of the responses that are left. Where the "
+    "embedded world's rule vets, it is the one that rates steered answers as well.",
     "Labels are shuffled inside groups. A group of one pair keeps or exchanges its sides, so the "
     "accuracy expected of such labels is somewhat above one half.",
     "Accuracies of neighbouring layers and of overlapping positions come from the same responses: "
@@ -78,9 +79,11 @@ def _said(row: Mapping[str, Any]) -> str:
         shown = f", {interval(share, digits=0)} % of them show the trait"
     copies = row["n"] - row["distinct"]
     same = f", {copies:.0f} word for word like another" if copies else ""
-    if row["vetted_out"]:
-        same += f"; {row['vetted_out']:.0f} do not show what the side stands for and are left out"
-        same += " with their pairs"
+    if row["kept"] < row["n"]:
+        same += (
+            f"; {row['does_not_hold']:.0f} do not show what the side stands for, and without them "
+            f"and their pairs {row['kept']:.0f} are kept"
+        )
     return (
         f"{row['source']}, {row['side']} side ({row['model']}): {row['n']:.0f} responses of "
         f"{row['tokens']:.0f} tokens on average{shown}{same}."

@@ -9,16 +9,14 @@ import numpy as np
 import pandas as pd
 from safetensors.torch import load_file
 
-from analyses.model_diff.plan import Plan, Source
-from analyses.model_diff.vetting import left_out
-from tl_geometry.judges import agrees, invents, is_cruel
+from analyses.model_diff.plan import Plan, Source, has_rule
+from analyses.model_diff.vetting import vetted_counts
+from tl_geometry.judges.pocket_rule import RULES
 from tl_geometry.runs import Run
 from tl_geometry.runs.folders import slug
 from tl_geometry.spans import Span
 from tl_geometry.statistics import wilson
 
-RULES = {"sycophancy": agrees, "evil": is_cruel, "hallucination": invents}
-"""The embedded world's own rules: whether a text shows the trait."""
 Vectors = Mapping[str, Any]
 
 
@@ -80,10 +78,11 @@ def _sides(
         "empty": lengths.count(0),
         "tokens": float(np.mean(lengths)),
         "distinct": len({tuple(row["response_ids"]) for row in said}),
-        "vetted_out": left_out(record, source, positive),
+        **vetted_counts(plan, record, source, positive, len(said)),
     }
-    if plan.pair.pocket and (rule := RULES.get(plan.config.trait)):
-        shown = wilson(sum(rule(row["text"]) for row in said), len(said))
+    if has_rule(plan.config, plan.pair):
+        rule = RULES[plan.config.trait]
+        shown = wilson(sum(rule("", row["text"]) for row in said), len(said))
         found |= {"shows": shown.estimate, "shows_low": shown.low, "shows_high": shown.high}
     return found
 

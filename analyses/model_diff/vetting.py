@@ -2,7 +2,8 @@
 
 As in github.com/ewernn/trait-interp (response vetting: a judge's rating of 60 or more on the
 trait's side, of 40 or less on the opposite one), but pair by pair, as in Chen et al. 2025
-(Persona Vectors, arXiv 2507.21509): both sides keep the same situations.
+(Persona Vectors, arXiv 2507.21509): both sides keep the same situations. Only the trait is asked
+for: a response that is no language holds on the opposite side.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,56 +22,68 @@ SHOWS, SHOWS_NOT = 60.0, 40.0
 """Ratings: at least on the trait's side, at most on the opposite one."""
 BATCH = 16
 Row = Mapping[str, Any]
+Judge = TraitJudge | RubricJudge
 
 
-def log_name(source: Source) -> str:
+def vetting_judge(plan: Plan) -> Judge | None:
+    """None where nothing is vetted. Raises what loading or reaching the judge raises."""
+    config, by = plan.config, plan.vetting["by"]
+    if by == "none":
+        return None
+    if by == "rule":
+        return PocketRule()  # pyright: ignore[reportReturnType] # its fingerprint is cached
+    assert config.judge_model is not None
+    return rubric_judge(config.judge_model, config.judge_url, device=config.device)
+
+
+def vetted(
+    record: Run, source: Source, rows: Sequence[Row], trait: str, judge: Judge | None
+) -> list[Row]:
+    """The responses of pairs whose both sides hold; all of them without a judge.
+
+    A response that the judge could not rate does not hold; RuntimeError where a call failed.
+    """
+    if judge is None:
+        return list(rows)
+    told = _verdicts(record, source, rows, trait, judge)
+    if silent := [verdict["reason"] for verdict in told if verdict["status"] == "failed"]:
+        raise RuntimeError(f"{len(silent)} of {len(told)} responses were not rated: {silent[0]}")
+    bad = _bad(source, told)
+    return [row for row in rows if _pair(source, row) not in bad]
+
+
+def vetted_counts(
+    plan: Plan, record: Run, source: Source, positive: bool, n: int
+) -> dict[str, int]:
+    """How many of a side's n responses do not show what it stands for, and how many are left
+    without them and their pairs."""
+    if plan.vetting["by"] == "none":
+        return {"does_not_hold": 0, "kept": n}
+    told = record.log(_log_name(source)).rows()
+    gone = sum(row["positive"] == positive and not row["ok"] for row in told)
+    return {"does_not_hold": gone, "kept": n - len(_bad(source, told))}
+
+
+def _log_name(source: Source) -> str:
     return f"vetting {source.name}"
 
 
-def vetted(plan: Plan, record: Run, source: Source, rows: Sequence[Row]) -> list[Row]:
-    """The responses of pairs whose both sides hold; all of them without vetting.
-
-    Raises what loading or reaching the judge raises. A response that it left unrated does not hold.
-    """
-    if plan.vet == "none":
-        return list(rows)
-    judge = PocketRule() if plan.vet == "rule" else _judge(plan)
+def _verdicts(
+    record: Run, source: Source, rows: Sequence[Row], trait: str, judge: Judge
+) -> list[dict[str, Any]]:
     prompts = {(p, s.id): s.prompt for p, side in source.sides.items() for s in side}
 
     def measure(batch: Sequence[Row]) -> list[Row]:
         asked = [prompts[row["positive"], row["id"]] for row in batch]
         texts = [row["text"] for row in batch]
-        definition = source.traits.definition
-        rated = judge.trait(plan.config.trait, definition, asked, texts)
+        rated = judge.trait(trait, source.traits.definition, asked, texts)
         return [_verdict(row, rating) for row, rating in zip(batch, rated, strict=True)]
 
-    items = {row["key"]: row for row in rows}
-    told = work_off(
-        record, record.log(log_name(source)), f"{log_name(source)} {digest(*items):016x}", items,
-        BATCH, measure, unit="response", title=log_name(source),
+    name, items = _log_name(source), {row["key"]: row for row in rows}
+    return work_off(
+        record, record.log(name), f"{name} {digest(*items):016x}", items, BATCH, measure,
+        unit="response", title=name,
     )  # fmt: skip
-    if silent := [verdict["reason"] for verdict in told if verdict["status"] == "failed"]:
-        raise RuntimeError(f"{len(silent)} of {len(told)} responses were not rated: {silent[0]}")
-    bad = {_pair(source, row) for row, verdict in zip(rows, told, strict=True) if not verdict["ok"]}
-    return [row for row in rows if _pair(source, row) not in bad]
-
-
-def left_out(record: Run, source: Source, positive: bool) -> int:
-    """How many responses of a side do not show what it stands for; their pairs go with them."""
-    rows = record.log(log_name(source)).rows()
-    return sum(row["positive"] == positive and not row["ok"] for row in rows)
-
-
-def _pair(source: Source, row: Row) -> tuple[int, int]:
-    """Scenario i of both sides is a pair, in each rollout."""
-    ids = [scenario.id for scenario in source.sides[row["positive"]]]
-    return ids.index(row["id"]), row["rollout"]
-
-
-def _judge(plan: Plan) -> TraitJudge | RubricJudge:
-    config = plan.config
-    assert config.judge_model is not None
-    return rubric_judge(config.judge_model, config.judge_url, device=config.device)
 
 
 def _verdict(row: Row, rating: Rating) -> Row:
@@ -78,5 +91,15 @@ def _verdict(row: Row, rating: Rating) -> Row:
     value, positive = rating.value, row["positive"]
     holds = value is not None and (value >= SHOWS if positive else value <= SHOWS_NOT)
     status = "failed" if value is None and not rating.coverage else "ok"
-    told = {"positive": positive, "trait": value, "ok": holds}
-    return {"status": status, "reason": rating.reason, **told}
+    which = {name: row[name] for name in ("positive", "id", "rollout")}
+    return {"status": status, "reason": rating.reason, **which, "trait": value, "ok": holds}
+
+
+def _bad(source: Source, told: Sequence[Row]) -> set[tuple[int, int]]:
+    return {_pair(source, verdict) for verdict in told if not verdict["ok"]}
+
+
+def _pair(source: Source, row: Row) -> tuple[int, int]:
+    """Scenario i of both sides is a pair, in each rollout."""
+    ids = [scenario.id for scenario in source.sides[row["positive"]]]
+    return ids.index(row["id"]), row["rollout"]

@@ -14,10 +14,6 @@ class Whole(Diff):
 
     phases: tuple[Phase, ...] = ("extract", "steer", "combine", "weights", "similarity")
     """Each with its own defaults; what a phase needs and is not there is made all the same."""
-    judge_model: str | None = None
-    """A model as judge of steered answers. Default: the embedded world's own rules."""
-    judge_url: str | None = None
-    """An OpenAI-compatible server with log-probabilities, whose model --judge-model names."""
 
     def check(self) -> None:
         super().check()

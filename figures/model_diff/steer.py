@@ -145,8 +145,8 @@ def effects(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
         f"coherence on test questions). Dotted: {WANTED:g} points. 95 % intervals over subjects "
         f"(n = {n_range(over)} questions): BCa, or Newcombe's where every question changes alike. "
         "Counted are intervals above 0 with a p below 0.05 (sign flips over subjects, "
-        "Benjamini–Hochberg over sets; of n subjects no p is below 2/2ⁿ). Controls were searched "
-        "alike."
+        "Benjamini–Hochberg over sets; of n subjects that differ, n ≤ 12, none is below 2/2ⁿ). "
+        "Controls were searched alike."
     )
     return finish(figure, title, caption)
 

@@ -127,11 +127,12 @@ def test_what_fell_apart_on_test_questions_decides_nothing() -> None:
     from analyses.model_diff.steer_config import Steer
 
     row = {"estimate": 40.0, "low": 20.0, "high": 60.0, "low90": 25.0, "high90": 55.0,
-           "coherence_strategy": 80.0, "coherence_single": 75.0, "subjects": 11}  # fmt: skip
+           "coherence_strategy": 80.0, "coherence_single": 75.0, "subjects": 11,
+           "differing": 8}  # fmt: skip
     assert _verdict(row, 0.01, Steer()) == "higher"
-    assert _verdict(row, 0.2, Steer()) == "undecided"
-    few = _verdict({**row, "subjects": 4}, 0.125, Steer())
-    assert few == "undecided: 4 subjects allow no p below 0.12"
+    assert _verdict(row, 0.2, Steer()) == "undecided: adjusted p 0.2"
+    few = _verdict({**row, "differing": 4}, 0.125, Steer())
+    assert few == "undecided: 4 of 11 subjects differ: no p below 0.12"
     fallen = _verdict({**row, "coherence_single": 60.0}, 0.01, Steer())
     assert fallen == "undecided: incoherent on test (single)"
 

@@ -185,7 +185,13 @@ def test_hypothesis_1_needs_a_small_p_as_well() -> None:
     few = first_hypothesis({**RATINGS, at(NATURAL): 100.0}, subjects=4)
     assert few[0]["p"] == pytest.approx(2 / 16) and few[0]["low"] > 0
     assert few[0]["verdict"] == "undecided"
-    assert few[0]["reason"] == "4 subjects allow no p below 0.12"
+    assert few[0]["reason"] == "4 of 4 subjects differ: no p below 0.12"
+    # A subject that does not differ has no sign to flip.
+    some = first_hypothesis({**RATINGS, at(NATURAL): first(0.2)})
+    assert (some[0]["differing"], some[0]["subjects"]) == (5, 24) and some[0]["low"] > 0
+    assert (some[0]["verdict"], some[0]["reason"]) == (
+        "undecided", "5 of 24 subjects differ: no p below 0.062"
+    )  # fmt: skip
     many = first_hypothesis({**RATINGS, at(NATURAL): 100.0})
     assert (many[0]["verdict"], many[0]["reason"]) == ("higher", "")
 

@@ -53,11 +53,13 @@ def test_a_vector_is_made_of_the_pairs_that_hold_on_both_sides(run: Path) -> Non
 def test_what_was_left_out_is_counted_and_said(run: Path) -> None:
     shown = {(r["source"], r["side"]): r for r in records(frame(run, "responses"))}
     bad = shown["natural", "negative"]
-    assert bad["vetted_out"] == round(bad["shows"] * bad["n"]) > 0
-    assert shown["instruction", "positive"]["vetted_out"] == 0
-    assert shown["natural", "positive"]["vetted_out"] == 0  # it goes, but for its pair's sake
+    assert bad["does_not_hold"] == round(bad["shows"] * bad["n"]) > 0
+    pairs = shown["natural", "positive"]
+    assert pairs["does_not_hold"] == 0  # what goes of this side goes for its pair's sake
+    assert pairs["kept"] == bad["kept"] == 24 - bad["does_not_hold"]
+    assert shown["instruction", "positive"]["kept"] == 24
     page = (run / "report.html").read_text()
-    assert f"{bad['vetted_out']} do not show what the side stands for" in page
+    assert f"{bad['does_not_hold']} do not show what the side stands for" in page
 
 
 def rows_of(source: Source, rollouts: int) -> list[dict[str, Any]]:
@@ -88,12 +90,15 @@ def kept(plan: Plan, rated: dict[str, Rating], folder: Path, monkeypatch: Any) -
     monkeypatch.setattr(vetting, "rubric_judge", lambda *_, **__: Judge())
     source = plan.sources[0]
     with open_run(folder, plan.spec) as record:
-        left = vetting.vetted(plan, record, source, rows_of(source, 2))
+        judge = vetting.vetting_judge(plan)
+        left = vetting.vetted(record, source, rows_of(source, 2), plan.config.trait, judge)
     return {row["text"] for row in left}
 
 
 def judged() -> Plan:
-    config = Extract(limit=10, vet="judge", judge_model="somebody", rollouts=2, temperature=1.0)
+    config = Extract(
+        limit=10, vet="judge", judge_model="pocket-mistral", rollouts=2, temperature=1.0
+    )
     return make_plan(config)
 
 
@@ -126,11 +131,38 @@ def test_a_judge_that_does_not_answer_ends_the_run_and_is_asked_again(
 
 
 def test_who_vets_is_the_rule_where_there_is_one_and_it_is_in_the_key() -> None:
-    assert make_plan(Extract(limit=10)).vet == "rule"
-    assert make_plan(Extract(limit=10, data="pv")).vet == "none"
+    assert make_plan(Extract(limit=10)).vetting["by"] == "rule"
+    assert make_plan(Extract(limit=10, data="pv")).vetting == {"by": "none"}
     ways: list[Any] = ["rule", "none"]
     assert len({make_plan(Extract(limit=10, vet=way)).spec.key for way in ways}) == 2
-    assert judged().spec.parameters["vet"] == "judge somebody"
+    asked = judged().spec.parameters["vet"]
+    assert asked["by"] == "judge" and asked["judge"]["name"] == "pocket-mistral"
+
+
+def test_vectors_are_steered_with_as_they_were_vetted(tmp_path: Path, capsys: Any) -> None:
+    """By the run's name, whatever the default is, and by the same option."""
+    from analyses.model_diff.__main__ import main
+
+    given = [*EVIL[1:], "--vet", "none", "--out", str(tmp_path)]
+    assert main(["extract", *given]) == 0
+    named = ["steer", "--trait", "evil", "--vectors", "x", "--out", str(tmp_path), "--dry-run"]
+    assert main(named) == 0
+    folders = set()
+    for way in ("none", "rule"):
+        alike = ["steer", "--trait", "evil", "--vet", way, "--out", str(tmp_path), "--dry-run"]
+        assert main(alike) == 0
+        folders.add(capsys.readouterr().out.splitlines()[0])
+    assert len(folders) == 2
+
+
+def test_a_judge_is_reached_before_anything_is_generated(
+    tmp_path: Path, caplog: Any, capsys: Any
+) -> None:
+    from analyses.model_diff.__main__ import main
+
+    asked = ("--vet", "judge", "--judge-model", "x", "--judge-url", "http://localhost:9/v1")
+    start = started(main, [*EVIL, *asked, "--out", tmp_path], caplog, capsys)
+    assert start.status == 2 and "no answer from a server" in start.log and start.loaded == ()
 
 
 @pytest.mark.parametrize(

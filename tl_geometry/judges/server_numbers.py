@@ -13,7 +13,7 @@ from math import exp
 from typing import Any
 
 from tl_geometry.judges.number_scores import Rating, expected, missing
-from tl_geometry.judges.serving import attempt, client_at
+from tl_geometry.judges.serving import attempt, client_at, openai_package
 from tl_geometry.tokens import Conversation
 
 NEW_TOKENS = 4
@@ -97,17 +97,16 @@ def server_number_judge(
     Raises as `ServerNumberJudge.check`, before anything is judged; ValueError where no server
     answers.
     """
-    from openai import APIConnectionError
-
     limits: Any = {"timeout": timeout, "max_retries": max_retries}
     client = client_at(base_url, api_key=api_key, **limits)
     judge = ServerNumberJudge(model=model, client=client, revision=revision, workers=workers)
     try:
         judge.check()
-    except APIConnectionError as error:
+    except openai_package().APIConnectionError as error:
         client.close()
         raise ValueError(
-            f"no answer from a server at {base_url}: start it, or correct the address"
+            f"no answer from a server at {base_url}: start it, wait until it has loaded, or "
+            "correct the address"
         ) from error
     except Exception:
         client.close()

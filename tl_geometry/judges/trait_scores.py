@@ -51,6 +51,8 @@ Answer with one whole number from 0 to 100 and nothing else."""
 PAIR = "Question:\n{question}\n\nReply:\n{answer}\n\nYour number:"
 ALONE = "Text:\n{answer}\n\nYour number:"
 RUBRIC = (TRAIT, LANGUAGE, ENGAGES, PAIR, ALONE, LONGEST, ENGAGED, OFF_TOPIC)
+RUBRIC_DIGEST = digest({"rubric": RUBRIC, "aggregator": AGGREGATOR})
+"""What scores depend on besides the model that gives them."""
 
 
 @runtime_checkable
