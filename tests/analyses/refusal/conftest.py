@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from refusal_runs import OK, TEMPLATE, Program, by_words, options_of
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def checkpoints(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
     """The tiny model with a chat template, and a second one with other weights."""
     from safetensors.torch import load_file, save_file
@@ -28,8 +29,8 @@ def checkpoints(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> t
     return chat, other
 
 
-@pytest.fixture(scope="package", autouse=True)
-def quick() -> Iterator[None]:
+@contextmanager
+def quickly() -> Iterator[None]:
     """Without figures, and with side effects on four short texts instead of sixty long ones."""
     from tl_geometry.prompts import NeutralText
 
@@ -42,13 +43,20 @@ def quick() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Iterator[None]:
+    with quickly():
+        yield
+
+
+@pytest.fixture(scope="session")
 def whole(checkpoints: tuple[Path, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An uninterrupted run; only to be read."""
     from analyses.refusal.__main__ import main
 
     out = tmp_path_factory.mktemp("whole")
-    assert main(["families", *options_of(checkpoints, out), "--skip-verification"]) == OK
+    with quickly():  # a fixture of the session is made before those of its first module
+        assert main(["families", *options_of(checkpoints, out), "--skip-verification"]) == OK
     return out / "x"
 
 
