@@ -6,6 +6,7 @@ measures the models of a run that has begun in two worker processes, so that a t
 """
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -106,4 +107,6 @@ def main(run: Path, pause: float) -> None:
 
 
 if __name__ == "__main__":
+    # Started from a shell's background job, a program finds SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     main(Path(sys.argv[1]), float(sys.argv[2]))

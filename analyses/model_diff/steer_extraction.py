@@ -38,7 +38,7 @@ def _as_it_was(config: Steer, plan: Plan) -> Plan:
         **{name: said[name] for name in ("limit", "rollouts", "temperature", "resamples", "seed")},
     }
     asked = Extract(**{**shared, "vet": None, "preset": None, "run": config.vectors, **own})
-    found = make_plan(asked, said["vet"])
+    found = make_plan(asked, said.get("vet", {"by": "none"}))
     if spec != found.spec.as_dict():
         raise ValueError(
             f"--vectors {config.vectors}: {plan.folder} holds vectors of other models or data, or "
