@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,20 @@ class Program:
 
 def options_of(models: Sequence[object], out: Path, sizes: str = SWEEP) -> list[str]:
     return [*sizes.split(), "--out", str(out), "--run", "x", "--models", *map(str, models)]
+
+
+@contextmanager
+def quickly() -> Iterator[None]:
+    """Without figures, and with side effects on four short texts instead of sixty long ones."""
+    from tl_geometry.prompts import NeutralText
+
+    texts = tuple(NeutralText(f"n{i}", f"The harbour opened in year {i}") for i in range(4))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("analyses.refusal.plan.load_neutral", lambda _: texts)
+        patch.setattr("figures.redraw", lambda *_, **__: [])
+        # Sums depend on the number of threads, here and in worker processes.
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
 
 
 def begun(whole: Path, run: Path, keep: Callable[[str, list[str]], list[str]]) -> Path:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from refusal_runs import quickly
 from small_runs import frame, rows, tables
 
 from analyses import budget
@@ -57,14 +58,7 @@ def models(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 
 @pytest.fixture(scope="module", autouse=True)
 def _quick() -> Iterator[None]:
-    """Without figures, and with side effects on four short texts."""
-    from tl_geometry.prompts import NeutralText
-
-    texts = tuple(NeutralText(f"n{i}", f"The harbour opened in year {i}") for i in range(4))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("analyses.refusal.plan.load_neutral", lambda _: texts)
-        patch.setattr("figures.redraw", lambda *_, **__: [])
-        patch.setenv("OMP_NUM_THREADS", "1")
+    with quickly():
         yield
 
 

@@ -2,12 +2,11 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from refusal_runs import OK, TEMPLATE, Program, by_words, options_of
+from refusal_runs import OK, TEMPLATE, Program, by_words, options_of, quickly
 
 
 @pytest.fixture(scope="session")
@@ -27,20 +26,6 @@ def checkpoints(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> t
     weights["model.embed_tokens.weight"] *= 1.5
     save_file(weights, other / "model.safetensors", metadata={"format": "pt"})
     return chat, other
-
-
-@contextmanager
-def quickly() -> Iterator[None]:
-    """Without figures, and with side effects on four short texts instead of sixty long ones."""
-    from tl_geometry.prompts import NeutralText
-
-    texts = tuple(NeutralText(f"n{i}", f"The harbour opened in year {i}") for i in range(4))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("analyses.refusal.plan.load_neutral", lambda _: texts)
-        patch.setattr("figures.redraw", lambda *_, **__: [])
-        # Sums depend on the number of threads, here and in worker processes.
-        patch.setenv("OMP_NUM_THREADS", "1")
-        yield
 
 
 @pytest.fixture(scope="module", autouse=True)
